@@ -1,0 +1,1 @@
+"""What happened, as records and as AuditEvent resources. No I/O here."""

@@ -1,0 +1,29 @@
+"""The only opener of data files: profiles/ and mappings/, from a checkout or from the installed wheel."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parent
+_PACKAGED = _PACKAGE / "_data"
+_ROOT = _PACKAGED if _PACKAGED.is_dir() else _PACKAGE.parent
+
+
+def read(name: str) -> bytes:
+    """Return a data file: `profiles/r4/structures.json` from the top, or `audit/events.toml` of the package."""
+    path = _ROOT / name
+    return (path if path.is_file() else _PACKAGE / name).read_bytes()
+
+
+def load_json(name: str) -> Any:
+    """Return a JSON data file."""
+    return json.loads(read(name))
+
+
+def each_json(folder: str) -> Iterator[tuple[str, Any]]:
+    """Yield (file name, content) of every JSON file of a folder, in alphabetical order."""
+    for path in sorted((_ROOT / folder).glob("*.json")):
+        yield path.name, json.loads(path.read_bytes())

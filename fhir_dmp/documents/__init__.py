@@ -1,0 +1,1 @@
+"""IHE MHD / PDSm documents: submission, publication, life, metadata. No I/O here."""

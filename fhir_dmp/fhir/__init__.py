@@ -1,0 +1,1 @@
+"""What a FHIR resource is: parsing, bytes, dates, paths, bundles. No I/O here."""

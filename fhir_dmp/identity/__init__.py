@@ -1,0 +1,1 @@
+"""Who is asking: callers, scopes, tokens. No I/O here."""

@@ -1,0 +1,81 @@
+"""Who is asking: the caller of one request, as told by a verified token. Claims: docs/tokens.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+#: National identifier of a professional (PSIdNat) and of a structure (StructIdNat).
+PROFESSIONAL_SYSTEM = "urn:oid:1.2.250.1.71.4.2.1"
+STRUCTURE_SYSTEM = "urn:oid:1.2.250.1.71.4.2.2"
+#: Professions (TRE_G15); 10 is a doctor.
+PROFESSION_SYSTEM = "urn:oid:1.2.250.1.71.1.2.7"
+DOCTOR = (PROFESSION_SYSTEM, "10")
+
+
+class Actor(StrEnum):
+    """The kind of caller: claim `dmp.actor`."""
+
+    PATIENT = "PATIENT"
+    REPRESENTATIVE = "REP"
+    DELEGATE = "DELEGATE"
+    PROFESSIONAL = "PS"
+    STRUCTURE = "ORG"
+    FEEDER = "FEEDER"
+    AUDITOR = "AUDITOR"
+    ADMIN = "ADMIN"
+
+
+class Mode(StrEnum):
+    """Access mode: TRE_R248."""
+
+    NORMAL = "normal"
+    BREAK_GLASS = "bris_de_glace"
+    REGULATION = "centre_15"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One resource scope: context `patient`, `user` or `system`; type or `*`; letters among `cruds`."""
+
+    context: str
+    type: str
+    letters: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One caller in one role.
+
+    subject, client: claims sub and client_id. name: for people. professional: PSIdNat (canonical form, prefix
+    included) of a health professional; structure: StructIdNat of the structure acted for. patient: the logical id of
+    the patient in context (the record's holder for PATIENT, REPRESENTATIVE, DELEGATE). roles: (system, code) of
+    profession and speciality. reason: the typed motive of a break-glass access. anonymous: `--access open`.
+    """
+
+    actor: Actor
+    subject: str
+    client: str = ""
+    name: str = ""
+    professional: str | None = None
+    structure: str | None = None
+    patient: str | None = None
+    roles: tuple[tuple[str, str], ...] = ()
+    mode: Mode = Mode.NORMAL
+    reason: str | None = None
+    regulator: bool = False
+    secret: bool = False
+    scopes: tuple[Scope, ...] = ()
+    jti: str | None = None
+    issuer: str = ""
+    anonymous: bool = False
+    delegation: tuple[str, ...] = field(default=())
+
+    @property
+    def is_admin(self) -> bool:
+        """Say whether this is an operator's administrator token (or the open access of a loopback server)."""
+        return self.actor is Actor.ADMIN
+
+    def may(self, letter: str, type_: str) -> bool:
+        """Say whether the scopes cover `letter` (c r u d s) on the resource type."""
+        return any(letter in scope.letters and scope.type in ("*", type_) for scope in self.scopes)

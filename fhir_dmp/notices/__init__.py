@@ -1,0 +1,1 @@
+"""What the patient is told, as values. No I/O here."""

@@ -1,0 +1,1 @@
+"""The national health identity (INS) and the life of a dossier. No I/O here."""

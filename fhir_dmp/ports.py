@@ -1,0 +1,314 @@
+"""The ports: what the use cases need from the outside, and the small types that cross.
+
+A store keeps every version of every resource, its index terms, contents (blobs), the audit trail and the outbox, and
+changes them through one door: `commit`. The contract is tests/store/test_contract.py, run against every store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.search.query import Node, Position, Search
+from fhir_dmp.search.terms import NO_TERMS, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A resource's type and logical id."""
+
+    type: str
+    id: str
+
+    def __str__(self) -> str:
+        return f"{self.type}/{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One stored version. `body` is the exact JSON served (empty on a deletion); times in ms since the epoch, UTC.
+
+    method: the interaction that made it (POST, PUT, PATCH, DELETE). blob: sha-256 of the content of a Binary.
+    """
+
+    type: str
+    id: str
+    version: int
+    updated_ms: int
+    seq: int
+    body: bytes
+    method: str = "POST"
+    deleted: bool = False
+    blob: str | None = None
+    patient: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The resource this is a version of."""
+        return Key(self.type, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One new version to store.
+
+    version: the number of this version; the current one must be `version - 1` (0: the resource must not exist; a
+    tombstone counts as existing). body: exact JSON with id and meta already set. deleted: a tombstone, body empty.
+    """
+
+    type: str
+    id: str
+    version: int
+    updated_ms: int
+    body: bytes
+    terms: Terms = NO_TERMS
+    method: str = "POST"
+    deleted: bool = False
+    blob: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Race-free "there is none yet": fails with ClaimLost when `key` was claimed by a commit after sequence `seen`."""
+
+    key: str
+    seen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Require:
+    """The commit holds only if this resource still has this current version (0: still does not exist)."""
+
+    key: Key
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A message to somebody, queued in the same commit as its cause and sent later by `fhir-dmp deliver`."""
+
+    id: str
+    event: str
+    patient: str
+    created_ms: int
+    variables: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything one interaction changes: applied entirely, or not at all.
+
+    Audit records alone (a read, a refusal) are a commit too.
+    """
+
+    writes: tuple[Write, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    requires: tuple[Require, ...] = ()
+    blobs: tuple[Blob, ...] = ()
+    audit: tuple[AuditRecord, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of versions in order. next, previous: positions to continue from, None at the end.
+
+    bound: the sequence that limits the whole paging; total: all matches, when asked.
+    """
+
+    versions: tuple[Version, ...]
+    next: Position | None = None
+    previous: Position | None = None
+    bound: int = 0
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """History of one resource (type and id), a type, or everything; newest first by sequence.
+
+    since_ms: versions made at or after it. at: [low, high) ms; versions that were current at some time in it.
+    before_seq: continue below this sequence. node: only resources whose current version satisfies it.
+    """
+
+    type: str | None = None
+    id: str | None = None
+    count: int = 20
+    since_ms: int | None = None
+    at: tuple[float, float] | None = None
+    before_seq: int | None = None
+    node: Node | None = None
+    types: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Versions, newest first, and the sequence to continue below (None at the end)."""
+
+    versions: tuple[Version, ...]
+    next_seq: int | None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """A slice of the audit trail, newest first.
+
+    patient: `Patient/id`. low_ms, high_ms: half open. before: continue below this position. keep: a predicate over
+    the materialised event, for the parameters that have no index.
+    """
+
+    patient: str | None = None
+    low_ms: int | None = None
+    high_ms: int | None = None
+    before: int | None = None
+    count: int = 50
+    keep: Callable[[AuditRecord], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """(position, record) pairs, newest first, and where to continue."""
+
+    records: tuple[tuple[int, AuditRecord], ...]
+    next: int | None
+
+
+class BlobStore(Protocol):
+    """Contents, addressed by sha-256; streamed in and out."""
+
+    def stage(self, chunks: Iterator[bytes]) -> Blob:
+        """Take a content in. Small ones stay in memory (Blob.data) until the commit; big ones are durable already.
+
+        A staged content that no commit names is swept later.
+        """
+
+    def size(self, sha256: str) -> int | None:
+        """Return the size in bytes, or None when the content is not stored."""
+
+    def read(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` up to `end` (exclusive) in chunks of at most 256 KiB.
+
+        Raises:
+            NotFound: the content is not stored.
+        """
+
+
+class ResourceStore(Protocol):
+    """Keeps every version of every resource. Thread safe."""
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The contents."""
+
+    @property
+    def transactional(self) -> bool:
+        """Whether a commit of several writes is atomic (False: transaction bundles answer 501)."""
+
+    def read(self, key: Key) -> Version | None:
+        """Return the current version (a tombstone when deleted), or None when it never existed."""
+
+    def read_many(self, keys: Sequence[Key]) -> dict[Key, Version]:
+        """Return the current versions of those keys that exist, tombstones included, in one query per type at most."""
+
+    def read_version(self, key: Key, version: int) -> Version | None:
+        """Return that version, or None when it never existed."""
+
+    def search(self, search: Search) -> Page:
+        """Return one page of current, not deleted versions.
+
+        Raises:
+            Unprocessable: code too-costly; an intermediate set exceeds the cap (10,000 ids).
+        """
+
+    def find(self, type_: str, node: Node, limit: int) -> list[str]:
+        """Return at most `limit` ids of current resources that satisfy the node, in no particular order."""
+
+    def count(self, types: Sequence[str], node: Node) -> int:
+        """Return how many current resources satisfy the node."""
+
+    def holder(self, unique: str) -> Key | None:
+        """Return the current resource that holds this unique business key, or None."""
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return versions, newest first, deletions included."""
+
+    def sequence(self) -> int:
+        """Return the sequence of the last commit that readers can see."""
+
+    def commit(self, commit: Commit) -> tuple[Version, ...]:
+        """Apply everything or nothing; the only way to write. Durable when it returns.
+
+        Raises:
+            VersionConflict: a write or a Require expected another current version.
+            DuplicateKey: a unique business key belongs to another current resource.
+            ClaimLost: a claim was taken meanwhile.
+            NotImplementedHere: several writes on a store without transactions.
+            StoreUnavailable: the database could not be reached; nothing was written.
+        """
+
+    def audit(self, query: AuditQuery) -> AuditPage:
+        """Return a slice of the audit trail, newest first."""
+
+    def audit_record(self, id_: str) -> tuple[int, AuditRecord] | None:
+        """Return one audit record by the id of its AuditEvent."""
+
+    def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
+        """Recompute the terms of up to `count` current resources of a type with ids greater than `after`.
+
+        Returns the last id done, or None when the type is finished. Safe to run beside writers and to restart.
+        """
+
+    def types(self) -> dict[str, int]:
+        """Return how many current resources of each type are stored (approximate is fine)."""
+
+    def ping(self) -> None:
+        """Check that the store answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+
+    def close(self) -> None:
+        """Flush and release everything."""
+
+
+class Clock(Protocol):
+    """Time, so that the core needs none of its own."""
+
+    def now_ms(self) -> int:
+        """Return the current time in ms since the epoch, UTC."""
+
+
+class Ids(Protocol):
+    """New identifiers."""
+
+    def resource(self, patient: str | None = None) -> str:
+        """Return a new logical id: a UUID of version 7 whose 12 random bits A hash the patient, when known."""
+
+    def token(self) -> str:
+        """Return an unguessable string."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestInfo:
+    """What the corridor knows of the HTTP request beside its content.
+
+    base: public FHIR base URL without trailing slash. raw: method and URL as received, for the audit of searches
+    (never logged). prefer_return: minimal, representation or OperationOutcome. strict: Prefer handling=strict.
+    """
+
+    request_id: str
+    address: str
+    base: str
+    raw: str = ""
+    prefer_return: str = "representation"
+    strict: bool = False
+    if_match: tuple[int, ...] | None = None
+    if_match_any: bool = False
+    if_none_match_any: bool = False
+    if_none_exist: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,40 @@
+"""Joins: chained parameters and _has, resolved from the index to plain ids before a store compiles the query.
+
+The selective side is resolved first, inside the store's own snapshot; caps are the store's and end in TooCostly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fhir_dmp.search.query import And, AnyTerm, Chain, Has, Ids, Node, Not, Nothing, Or
+
+Find = Callable[[str, Node], list[str]]
+Referenced = Callable[[str, str, Node], list[str]]
+
+
+def resolve_joins(node: Node, find: Find, referenced: Referenced) -> Node:
+    """Replace every Chain and Has by the ids they stand for.
+
+    find(type, node) gives the ids of current resources of a type; referenced(type, param, node) gives the `Type/id`
+    values that the matching resources of a type refer to through `param`. Both raise when a cap is exceeded.
+    """
+    match node:
+        case Chain(param, targets):
+            keys: list[str] = []
+            for target, inner in targets:
+                resolved = resolve_joins(inner, find, referenced)
+                keys.extend(f"{param}=r:{target}/{id_}" for id_ in find(target, resolved))
+            return AnyTerm(tuple(keys)) if keys else Nothing()
+        case Has(target, source, param, inner):
+            values = referenced(source, param, resolve_joins(inner, find, referenced))
+            ids = tuple(dict.fromkeys(v.removeprefix(target + "/") for v in values if v.startswith(target + "/")))
+            return Ids(ids) if ids else Nothing()
+        case And(nodes):
+            return And(tuple(resolve_joins(part, find, referenced) for part in nodes))
+        case Or(nodes):
+            return Or(tuple(resolve_joins(part, find, referenced) for part in nodes))
+        case Not(inner):
+            return Not(resolve_joins(inner, find, referenced))
+        case _:
+            return node

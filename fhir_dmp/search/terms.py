@@ -1,0 +1,46 @@
+"""Index terms: what of a resource is found again, as plain values shared by all stores.
+
+Shapes of a token (Terms.tokens), where `p` is the search parameter's code:
+
+    p=s:<system>|<code>    token with system          p=c:<code>      token in any system (or none)
+    p=n:<code>             token without system       p=y:<system>    any code of this system
+    p=r:<Type>/<id>        local reference            p=u:<uri>       absolute reference, canonical or uri, as written
+    p=d:<system>|<value>   Reference.identifier       p=e:<text>      raw string, for :exact
+    p=0                    the resource has no value for p (for :missing)
+    p=k:<term>$<term>      composite of two exact terms (their parts after `=`)
+
+Codes are folded to lower case unless their system is case sensitive; identifiers never are. System aliases are
+normalised (terminology/aliases.py), so the stored resource keeps what was sent and the index speaks one language.
+The extractor itself is search/extract.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fhir_dmp.search.query import SortValue
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Everything a store indexes for one version of one resource.
+
+    tokens: exact terms, unique. strings: (param, folded value), one entry for each place where a search may start.
+    spans: (key, low, high), half open, ms since the epoch for dates. words: (param, text) for full text.
+    sort: param -> (value when ascending, value when descending). patient: `Patient/id` of the patient compartment.
+    date: the promoted main date of the type in ms, for the patient timeline.
+    uniques: business keys that at most one current resource of the server may hold.
+    """
+
+    tokens: tuple[str, ...] = ()
+    strings: tuple[tuple[str, str], ...] = ()
+    spans: tuple[tuple[str, float, float], ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
+    sort: Mapping[str, tuple[SortValue, SortValue]] = field(default_factory=dict)
+    patient: str | None = None
+    date: int | None = None
+    uniques: tuple[str, ...] = ()
+
+
+NO_TERMS = Terms()

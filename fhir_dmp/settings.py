@@ -1,0 +1,202 @@
+"""The configuration: one typed tree, read once by bootstrap. Defaults are safe; unknown keys stop the start.
+
+`dmp.toml` holds one table for each room (`[store] url = ...`); `DMP_STORE_URL` in the environment wins over it, and
+`DMP_STORE_URL_FILE` names a file that holds the value. Each field's documentation is the metadata `doc`, from which
+docs/settings.md and `fhir-dmp serve --help` are generated.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, get_type_hints
+
+from fhir_dmp.errors import ConfigurationError, Problem
+
+
+def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), secret: bool = False) -> Any:
+    metadata = {"doc": doc, "choices": choices, "secret": secret}
+    if isinstance(default, tuple):
+        return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the record lives."""
+
+    url: str = _setting(
+        "sqlite:///var/dmp.sqlite3", "`sqlite:///FILE`, `mongodb://host/db?replicaSet=rs0` or `memory:`"
+    )
+    allow_standalone: bool = _setting(False, "accept a MongoDB without transactions (no replica set)")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How the server is reached, and its limits."""
+
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8000, "port to listen on")
+    workers: int = _setting(0, "worker processes; 0: one for each processor")
+    threads: int = _setting(8, "threads that run requests in each worker")
+    base_url: str = _setting("", "public URL of the FHIR base; empty: from host and port")
+    issuer: str = _setting("", "public URL of the authorization server; empty: from host and port")
+    max_body_bytes: int = _setting(52428800, "largest request body, in bytes; above: 413")
+    max_bundle_entries: int = _setting(1000, "largest batch or transaction")
+    timezone: str = _setting("Europe/Paris", "zone of dates written without offset")
+    default_count: int = _setting(20, "page size when _count is absent")
+    max_count: int = _setting(1000, "largest page size")
+    allowed_origins: tuple[str, ...] = _setting((), "origins that browsers may call from (CORS)")
+    trusted_proxies: tuple[str, ...] = _setting((), "addresses of proxies whose Forwarded headers are believed")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The national health identity."""
+
+    ins_key_check: str = _setting("strict", "control key of the INS", choices=("strict", "warn", "off"))
+    ins_test_allowed: bool = _setting(False, "accept INS of the test and demonstration authorities")
+    status_required: str = _setting(
+        "QUAL", "weakest identity status that may open a dossier; empty: any", choices=("QUAL", "VALI", "")
+    )
+    traits_check: bool = _setting(True, "refuse a submission whose traits contradict the dossier's")
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Rules of documents."""
+
+    author_check: str = _setting("strict", "caller must be an author of what it submits", choices=("strict", "warn"))
+    verify_hash: str = _setting("strict", "attachment hash and size", choices=("strict", "warn"))
+    mask_plus_invisible: bool = _setting(True, "allow MASQUE_PS and INVISIBLE_PATIENT together")
+    clock_skew_minutes: int = _setting(5, "how far in the future a submission may be dated")
+    fhir_documents: bool = _setting(True, "accept native FHIR documents (Bundle of type document)")
+    operator_name: str = _setting("Opérateur du DMP", "name of the organisation that keeps the record")
+    operator_oid: str = _setting("2.25.287306243198211374602197231406178533376", "OID of this system (ihe-sourceId)")
+    default_count: int = _setting(50, "page size of document searches when _count is absent")
+    max_count: int = _setting(500, "largest page size of document searches")
+    minors: bool = _setting(True, "manage INVISIBLE_REPRESENTANTS_LEGAUX")
+    age_of_majority: int = _setting(18, "in years")
+    retention_years: int = _setting(10, "years that content is kept after closing")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may see what."""
+
+    care_team_initial_consent_required: bool = _setting(True, "team access needs a recorded consent of the patient")
+    matrix: str = _setting("", "path of a habilitation matrix (CSV); empty: the packaged one")
+    authorisation_default_days: int = _setting(0, "length of an authorisation without end; 0: unlimited")
+    mask_visible_in_btg: bool = _setting(False, "show masked documents in an emergency")
+    btg_professions: tuple[str, ...] = _setting(
+        ("10", "21", "40", "50", "60", "69"), "professions allowed to break the glass"
+    )
+    regulation_centres: tuple[str, ...] = _setting((), "structures (StructIdNat) whose professionals may be regulators")
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The audit trail."""
+
+    durability: str = _setting("before-answer", "when a read's record is durable", choices=("before-answer", "batched"))
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """Tokens and keys."""
+
+    keys_dir: str = _setting("", "folder of the signing keys; empty: beside the SQLite file, or var/keys")
+    token_leeway_s: int = _setting(30, "clock difference accepted on tokens, in seconds")
+    token_ttl_s: int = _setting(3600, "lifetime of tokens printed by `fhir-dmp token`, in seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """Notices to patients."""
+
+    smtp_url: str = _setting("", "`smtp://user:password@host:port`; empty: notices stay queued", secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """How strictly resources are judged."""
+
+    mode: str = _setting("enforce", "base definitions and declared profiles", choices=("enforce", "warn", "off"))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, one room each."""
+
+    store: Store = field(default_factory=Store)
+    server: Server = field(default_factory=Server)
+    identity: Identity = field(default_factory=Identity)
+    documents: Documents = field(default_factory=Documents)
+    access: Access = field(default_factory=Access)
+    audit: Audit = field(default_factory=Audit)
+    security: Security = field(default_factory=Security)
+    mail: Mail = field(default_factory=Mail)
+    validation: Validation = field(default_factory=Validation)
+    canonical_base: str = _setting(
+        "https://dmp-fhir.example/ig", "namespace of the artefacts that this project defines"
+    )
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], toml: str = "") -> Settings:
+        """Return defaults, overridden by the TOML text, overridden by `DMP_*` of the environment. Pure.
+
+        Raises:
+            ConfigurationError: an unknown key, or a value of the wrong type or outside its choices.
+        """
+        try:
+            tree = tomllib.loads(toml)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigurationError(Problem("dmp.toml", f"not TOML: {error}", "correct the file")) from error
+        settings: Settings = _build(cls, tree, "DMP", environ, "")
+        return settings
+
+
+ROOMS = tuple(f.name for f in fields(Settings) if f.name != "canonical_base")
+
+
+def _build(kind: Any, table: Any, prefix: str, environ: Mapping[str, str], path: str) -> Any:
+    if not isinstance(table, dict):
+        raise ConfigurationError(Problem(path or "dmp.toml", "must be a table"))
+    hints = get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}
+    for key in table:
+        if key not in known:
+            where = f"{path}.{key}" if path else key
+            raise ConfigurationError(Problem(where, "unknown setting", f"known here: {', '.join(sorted(known))}"))
+    values: dict[str, Any] = {}
+    for name, item in known.items():
+        where = f"{path}.{name}" if path else name
+        variable = f"{prefix}_{name.upper()}"
+        if name in ROOMS and not path:
+            values[name] = _build(hints[name], table.get(name, {}), variable, environ, name)
+        elif variable in environ:
+            values[name] = _value(environ[variable], hints[name], item.metadata, variable)
+        elif name in table:
+            values[name] = _value(table[name], hints[name], item.metadata, where)
+    return kind(**values)
+
+
+def _value(raw: Any, kind: Any, metadata: Mapping[str, Any], where: str) -> Any:
+    value: Any = raw
+    if kind is bool and isinstance(raw, str):
+        if raw.lower() not in ("true", "false", "1", "0", "yes", "no"):
+            raise ConfigurationError(Problem(where, f"'{raw}' is neither true nor false"))
+        value = raw.lower() in ("true", "1", "yes")
+    elif kind is int and isinstance(raw, str):
+        if not raw.lstrip("-").isdigit():
+            raise ConfigurationError(Problem(where, f"'{raw}' is not a whole number"))
+        value = int(raw)
+    elif kind not in (bool, int, str):
+        value = tuple(part.strip() for part in raw.split(",") if part.strip()) if isinstance(raw, str) else tuple(raw)
+    if kind in (bool, int, str) and type(value) is not kind:
+        raise ConfigurationError(Problem(where, f"must be of type {kind.__name__}"))
+    if metadata.get("choices") and value not in metadata["choices"]:
+        choices = ", ".join(repr(choice) for choice in metadata["choices"])
+        raise ConfigurationError(Problem(where, f"'{value}' is not one of {choices}"))
+    return value

@@ -1,0 +1,1 @@
+"""The stores: adapters of ports.ResourceStore. They never know each other."""

@@ -1,0 +1,1 @@
+"""Codes, value sets, OIDs and the aliases under which they are written. No I/O here."""

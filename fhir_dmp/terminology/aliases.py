@@ -1,0 +1,82 @@
+"""One spelling for systems and identifiers that France writes in several ways.
+
+Stored resources keep the system as sent; only the index, the search and the access decision normalise.
+"""
+
+from __future__ import annotations
+
+NOS = "https://mos.esante.gouv.fr/NOS"
+
+
+def _nos(name: str) -> str:
+    return f"{NOS}/{name}/FHIR/{name.replace('_', '-', 1)}"
+
+
+TRE_A03_CLASS = _nos("TRE_A03-ClasseDocument")
+TRE_A05_TYPE = _nos("TRE_A05-TypeDocComplementaire")
+TRE_A07_VISIBILITY = _nos("TRE_A07-StatutVisibiliteDocument")
+TRE_A08_CONFIDENTIALITY = _nos("TRE_A08-HL7Confidentiality")
+TRE_A11_FORMAT = _nos("TRE_A11-IheFormatCode")
+TRE_R02_SECTOR = _nos("TRE_R02-SecteurActivite")
+MHD_LIST_TYPES = "https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes"
+LOINC = "http://loinc.org"
+
+#: alias -> canonical code system
+SYSTEMS: dict[str, str] = {
+    "http://terminology.hl7.org/CodeSystem/v3-Confidentiality": TRE_A08_CONFIDENTIALITY,
+    "urn:oid:2.16.840.1.113883.5.25": TRE_A08_CONFIDENTIALITY,
+    _nos("TRE_A07-StatusVisibiliteDocument"): TRE_A07_VISIBILITY,
+    "urn:oid:1.2.250.1.213.1.1.4.13": TRE_A07_VISIBILITY,
+    "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode": TRE_A11_FORMAT,
+    "urn:oid:1.3.6.1.4.1.19376.1.2.3": TRE_A11_FORMAT,
+    "http://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes": MHD_LIST_TYPES,
+    "urn:oid:1.2.250.1.213.1.1.4.6": _nos("TRE_A00-ProducteurDocNonPS"),
+    "urn:oid:1.2.250.1.213.1.1.4.9": _nos("TRE_A01-CadreExercice"),
+    "urn:oid:1.2.250.1.213.1.1.4.5": _nos("TRE_A02-ProfessionSavFaire-CISIS"),
+    "urn:oid:1.2.250.1.213.1.1.4.1": TRE_A03_CLASS,
+    "urn:oid:1.2.250.1.213.1.1.4.12": TRE_A05_TYPE,
+    "urn:oid:2.16.840.1.113883.6.1": LOINC,
+    "urn:oid:1.2.250.1.213.1.1.4.2.282": _nos("TRE_A06-FormatCodeComplementaire"),
+    "urn:oid:1.2.840.10008.2.6.1": _nos("TRE_A09-DICOMuidRegistry"),
+    "urn:oid:1.2.250.1.71.4.2.4": TRE_R02_SECTOR,
+    "urn:oid:1.2.250.1.213.2.2": _nos("TRE_R209-TypeActivite"),
+    "urn:oid:1.2.250.1.213.1.1.4.341": _nos("TRE_R269-AvailabilityStatusProvenanceOasis"),
+    "urn:oid:1.2.250.1.213.1.6.1.107": _nos("TRE_R85-RolePriseCharge"),
+    "urn:oid:1.2.250.1.213.2.5": f"{NOS}/CCAM",
+    "urn:oid:2.16.840.1.113883.6.96": "http://snomed.info/sct",
+}
+
+PROFESSIONAL = "urn:oid:1.2.250.1.71.4.2.1"
+STRUCTURE = "urn:oid:1.2.250.1.71.4.2.2"
+
+_RPPS = {"https://rpps.esante.gouv.fr", "http://rpps.fr"}
+_FINESS = {"https://finess.esante.gouv.fr", "http://finess.sante.gouv.fr"}
+_SIRENE = {"https://sirene.fr", "http://sirene.fr"}
+
+
+def canonical_system(system: str) -> str:
+    """Return the preferred spelling of a code system, itself when it has no alias."""
+    return SYSTEMS.get(system, system)
+
+
+def canonical_identifier(system: str, value: str) -> tuple[str, str]:
+    """Return the national form of an identifier: RPPS and FINESS become PSIdNat and StructIdNat, OIDs get urn:oid:.
+
+    >>> canonical_identifier("https://rpps.esante.gouv.fr", "99700218896")
+    ('urn:oid:1.2.250.1.71.4.2.1', '899700218896')
+    >>> canonical_identifier("https://finess.esante.gouv.fr", "750100125")
+    ('urn:oid:1.2.250.1.71.4.2.2', '1750100125')
+    >>> canonical_identifier("urn:ietf:rfc:3986", "1.2.250.1.999.1")
+    ('urn:ietf:rfc:3986', 'urn:oid:1.2.250.1.999.1')
+    """
+    if system in _RPPS:
+        return PROFESSIONAL, f"8{value}"
+    if system in _FINESS:
+        return STRUCTURE, f"1{value}"
+    if system in _SIRENE and value.isdigit():
+        return STRUCTURE, f"{2 if len(value) == 9 else 3}{value}"
+    if system == "urn:ietf:rfc:3986" and value[:1].isdigit() and value.replace(".", "").isdigit():
+        return system, f"urn:oid:{value}"
+    if system == "urn:ietf:rfc:3986" and value.lower().startswith("urn:uuid:"):
+        return system, value.lower()
+    return system, value

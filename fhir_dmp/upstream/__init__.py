@@ -1,0 +1,1 @@
+"""Services called over the network."""
