@@ -34,7 +34,9 @@ _NOT_NUMBER = Fault("structure", "A JSON number was expected here, without quote
 _NOT_INTEGER = Fault("value", "A whole number was expected here.")
 _EMPTY = Fault("value", "A string must not be empty; leave the element out instead.")
 _TOO_LONG = Fault("value", "A string holds at most 1,048,576 characters.")
-_CHARACTERS = Fault("value", "The string holds a character that FHIR does not allow (control character or noncharacter).")
+_CHARACTERS = Fault(
+    "value", "The string holds a character that FHIR does not allow (control character or noncharacter)."
+)
 
 _unfit = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _YEAR = r"(?!0000)([0-9]{4})"
@@ -150,7 +152,9 @@ CHECKS: dict[str, Check] = {
     "canonical": _formatted(_uri, _URI),
     "code": _formatted(_code, "A code has no white space around it and no double white space inside."),
     "date": _dated(_date, "A date is YYYY, YYYY-MM or YYYY-MM-DD."),
-    "dateTime": _dated(_date_time, "A dateTime is YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss with Z or an offset."),
+    "dateTime": _dated(
+        _date_time, "A dateTime is YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss with Z or an offset."
+    ),
     "decimal": decimal,
     "id": _formatted(_id, "An id has 1 to 64 characters out of letters, digits, '-' and '.'."),
     "instant": _dated(_instant, "An instant is YYYY-MM-DDThh:mm:ss with Z or an offset."),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
@@ -17,6 +19,11 @@ def _validator(structures: Structures) -> Validator:
     return Validator(structures)
 
 
+def _root(type_: Any) -> str:
+    """Return how paths begin. A resourceType that looks like no type is not repeated in them."""
+    return type_ if isinstance(type_, str) and type_.isalpha() and len(type_) <= 64 else "Resource"
+
+
 def validate(resource: Json, structures: Structures) -> tuple[Issue, ...]:
     """Return what is wrong with a resource as base FHIR R4, in document order; () when nothing is.
 
@@ -26,10 +33,8 @@ def validate(resource: Json, structures: Structures) -> tuple[Issue, ...]:
     """
     findings = Findings()
     type_ = resource.get("resourceType")
-    try:
-        _validator(structures).resource(resource, type_ if isinstance(type_, str) else "Resource", findings)
-    except Enough:
-        pass
+    with suppress(Enough):
+        _validator(structures).resource(resource, _root(type_), findings)
     return tuple(findings.issues)
 
 
