@@ -34,21 +34,29 @@ def _folded(char: str) -> str:
     return _WHOLE_LETTERS.get(char, char if char.isalnum() else "")
 
 
-@lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """Return the text without case, accents, punctuation and runs of space.
+
+    Short texts are remembered, because names of codes come back all the time.
 
     >>> fold("Élodie"), fold("Jean-Pierre"), fold("d’Angelo"), fold("  Œuf   & Straße ")
     ('elodie', 'jean pierre', 'd angelo', 'oeuf strasse')
     >>> fold("Compte-rendu d'hospitalisation (C.H.U.)")
     'compte rendu d hospitalisation chu'
     """
+    return _remembered(text) if len(text) <= 200 else _fold(text)
+
+
+def _fold(text: str) -> str:
     if text.isascii():
         plain = text.translate(_ASCII)
     else:
         decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
         plain = "".join(map(_folded, decomposed))
     return " ".join(plain.split())
+
+
+_remembered = lru_cache(maxsize=4096)(_fold)
 
 
 def starts(folded: str) -> tuple[str, ...]:

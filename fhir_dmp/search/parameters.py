@@ -231,7 +231,7 @@ def _kinds_of(expression: str) -> list[str]:
 def _components(
     row: Json, siblings: Mapping[str, SearchParameter], by_url: Mapping[str, SearchParameter]
 ) -> tuple[Component, ...]:
-    """Return the parts of a composite; none when a part is unknown or two parts are ranges, which no index term holds."""
+    """Return the parts of a composite; none when one is unknown or two are ranges, which no term holds."""
     found = []
     for part in row.get("component", []):
         parameter = next((known for known in siblings.values() if known.url == part["definition"]), None)
