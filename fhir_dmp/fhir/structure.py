@@ -76,6 +76,11 @@ class Structure:
         return {name: (element, type_) for element in self.elements for name, type_ in element.property_names()}
 
     @cached_property
+    def positions(self) -> dict[str, int]:
+        """JSON property -> place of its element in the order of the definition, which is the order in XML."""
+        return {name: place for place, each in enumerate(self.elements) for name, _ in each.property_names()}
+
+    @cached_property
     def by_name(self) -> dict[str, Element]:
         """Element name -> element; choices are found as `value[x]` and as `value`."""
         found = {element.stem: element for element in self.elements}
