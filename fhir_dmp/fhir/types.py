@@ -5,9 +5,7 @@ Which of them this server offers is another question: the capability statement a
 
 from __future__ import annotations
 
-#: Every concrete resource type of FHIR R4 (4.0.1).
-RESOURCE_TYPES = frozenset(
-    """
+_NAMES = """
     Account ActivityDefinition AdverseEvent AllergyIntolerance Appointment AppointmentResponse AuditEvent Basic Binary
     BiologicallyDerivedProduct BodyStructure Bundle CapabilityStatement CarePlan CareTeam CatalogEntry ChargeItem
     ChargeItemDefinition Claim ClaimResponse ClinicalImpression CodeSystem Communication CommunicationRequest
@@ -30,5 +28,6 @@ RESOURCE_TYPES = frozenset(
     StructureDefinition StructureMap Subscription Substance SubstanceNucleicAcid SubstancePolymer SubstanceProtein
     SubstanceReferenceInformation SubstanceSourceMaterial SubstanceSpecification SupplyDelivery SupplyRequest Task
     TerminologyCapabilities TestReport TestScript ValueSet VerificationResult VisionPrescription
-    """.split()
-)
+"""
+#: Every concrete resource type of FHIR R4 (4.0.1).
+RESOURCE_TYPES = frozenset(_NAMES.split())
