@@ -125,7 +125,8 @@ def prefixed(text: str, name: str) -> tuple[Op, str]:
     except ValueError:
         offered = ", ".join(Op)
         raise BadRequest(
-            f"Search parameter '{name.partition('$')[0][:80]}': unknown prefix; expected one of {offered}.", code="value"
+            f"Search parameter '{name.partition('$')[0][:80]}': unknown prefix; expected one of {offered}.",
+            code="value",
         ) from None
 
 

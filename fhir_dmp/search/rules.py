@@ -27,7 +27,7 @@ class ParseRules:
     """The circumstances of one search.
 
     base: FHIR base URL, no slash at its end. zone: of dates without offset. now_ms: for `ap`. strict: refuse what is
-    not known instead of ignoring it. counts: type -> (default, maximum) page size where it differs from the general one.
+    not known instead of ignoring it. counts: type -> (default, maximum) page size where it differs from the others.
     compartment: (type, id) when the search is limited to one. unreported: parameters that belong to other layers.
     """
 
