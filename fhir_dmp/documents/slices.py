@@ -35,7 +35,10 @@ CREATED = frozenset((Slice.SUBMISSION_SET, Slice.DOCUMENT, Slice.CONTENT, Slice.
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry of the bundle, with its position. url: request.url as sent."""
+    """One entry of the bundle, with its position. url: request.url as sent.
+
+    root: where a resource stands that was sent alone (ITI-105).
+    """
 
     index: int
     slice: Slice
@@ -45,11 +48,12 @@ class Entry:
     full_url: str | None = None
     if_none_exist: str | None = None
     if_match: str | None = None
+    root: str | None = None
 
     @property
     def place(self) -> str:
-        """FHIRPath of the resource in the bundle."""
-        return f"Bundle.entry[{self.index}].resource"
+        """FHIRPath of the resource in the bundle, or its type when it is no bundle's entry."""
+        return self.root or f"Bundle.entry[{self.index}].resource"
 
 
 def is_submission(bundle: Json) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from fhir_dmp.documents import assemble
 from fhir_dmp.documents.case import Case, open_case, refuse
@@ -23,6 +22,7 @@ from fhir_dmp.documents.checks import (
     unresolved_issues,
 )
 from fhir_dmp.documents.links import conditional, literal
+from fhir_dmp.documents.plans import Plan, Reply, Submitter
 from fhir_dmp.documents.replace import REPLACES, relation_issues, relations
 from fhir_dmp.documents.rules import Rules
 from fhir_dmp.documents.shape import item_issues, shape_issues
@@ -30,57 +30,13 @@ from fhir_dmp.documents.slices import CREATED, Slice, entries_of, is_submission
 from fhir_dmp.documents.subjects import Named, Subject, identity_issues, resolve_subject
 from fhir_dmp.documents.survey import Gathered, Needs, survey, survey_targets
 from fhir_dmp.errors import Issue
-from fhir_dmp.fhir.draft import Draft
 from fhir_dmp.fhir.elements import object_of
-from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.identity.caller import Caller
 from fhir_dmp.patients.dossier import NewId
 
 __all__ = ["Gathered", "Needs", "Plan", "Reply", "Submitter", "is_submission", "plan", "survey", "survey_targets"]
 
 _ENTRY = re.compile(r"Bundle\.entry\[(\d+)\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Submitter:
-    """Who submits, when, and where new logical ids come from."""
-
-    caller: Caller
-    now_ms: int
-    new_id: NewId
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer to one entry of the request: status 201 or 200, and the resource.
-
-    draft: position among the plan's drafts; None when a stored resource answers (version: its current one, None when
-    it was not read).
-    """
-
-    entry: int
-    status: int
-    type: str
-    id: str
-    draft: int | None = None
-    version: int | None = None
-    issues: tuple[Issue, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to commit and what to answer.
-
-    replies: one for each entry of the request, in its order. issues: warnings about the submission as a whole.
-    patient: `Patient/id`. relied: what the decision rests upon without changing it (the dossier is open).
-    """
-
-    drafts: tuple[Draft, ...]
-    replies: tuple[Reply, ...]
-    issues: tuple[Issue, ...]
-    patient: str
-    relied: tuple[Held, ...]
 
 
 def plan(bundle: Json, gathered: Gathered, rules: Rules, submitter: Submitter) -> Plan:
