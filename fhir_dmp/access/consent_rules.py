@@ -21,7 +21,7 @@ from fhir_dmp.access.consent import (
     statements,
     subject_of,
 )
-from fhir_dmp.access.decision import Decision, Effect, Rules
+from fhir_dmp.access.decision import Decision, Effect
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import health_profession
 from fhir_dmp.access.moments import interval
@@ -199,7 +199,6 @@ def may_write_consent(
     before: Json | None,
     facts: PatientFacts,
     reading: Reading,
-    rules: Rules,
 ) -> Decision:
     """W10: decide on creating (`before` None) or updating a Consent that `enter` let in with Op.CONSENT_WRITE.
 
