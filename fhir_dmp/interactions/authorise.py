@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from fhir_dmp.access.consent import Reading
+from fhir_dmp.access.consent_rules import may_read_consent
 from fhir_dmp.access.decide import enter, gate
 from fhir_dmp.access.decision import Decision, Effect, Op
 from fhir_dmp.access.document import document_facts
@@ -17,7 +18,7 @@ from fhir_dmp.access.facts import Dossier, PatientFacts
 from fhir_dmp.access.masking import mask_references
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.restrict import restrict
-from fhir_dmp.access.types import Policy, policy_of
+from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consents, type_access
 from fhir_dmp.access.visibility import visible
 from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
@@ -115,7 +116,7 @@ def to_read(call: Call, version: Version, kind: str, services: Services) -> Allo
     patient = _patient(version)
     if call.caller.is_admin:
         return Allowed(patient=patient, content_of=_contents(version, services))
-    return _READERS[policy_of(version.type)](call, version, services)
+    return _READERS[type_access(version.type).kind](call, version, services)
 
 
 def to_see(call: Call, version: Version, services: Services) -> None:
@@ -125,7 +126,7 @@ def to_see(call: Call, version: Version, services: Services) -> None:
         NotFound or Forbidden.
     """
     if not call.caller.is_admin:
-        _READERS[policy_of(version.type)](call, version, services)
+        _READERS[type_access(version.type).kind](call, version, services)
 
 
 def _patient(version: Version) -> str | None:
@@ -228,17 +229,24 @@ def _masked(call: Call, version: Version, services: Services) -> bytes:
 
 
 def _read_consent(call: Call, version: Version, services: Services) -> Allowed:
-    return _read_in_record(call, version, services)
+    """A Consent is read by its patient, and by those whom it names; a professional needs no entry for that."""
+    if version.patient is None:
+        raise absent(version)
+    consent = parse_stored(version.body or _last_body(version, services))
+    reading = Reading(gather.directory_of([consent], services), services.zone, services.canonical)
+    if not may_read_consent(call.caller, consent, reading):
+        raise absent(version)
+    return Allowed(patient=version.patient)
 
 
-_READERS: dict[Policy, Callable[[Call, Version, Services], Allowed]] = {
-    Policy.DIRECTORY: _read_open,
-    Policy.CONFORMANCE: _read_open,
-    Policy.PATIENT: _read_in_record,
-    Policy.DOCUMENT: _read_document,
-    Policy.CONSENT: _read_consent,
-    Policy.AUDIT: _read_admin,
-    Policy.ADMIN: _read_admin,
+_READERS: dict[Kind, Callable[[Call, Version, Services], Allowed]] = {
+    Kind.DIRECTORY: _read_open,
+    Kind.CONFORMANCE: _read_open,
+    Kind.PATIENT: _read_in_record,
+    Kind.DOCUMENT: _read_document,
+    Kind.CONSENT: _read_consent,
+    Kind.AUDIT: _read_admin,
+    Kind.ADMIN: _read_admin,
 }
 
 
@@ -254,7 +262,7 @@ def shown_in_search(call: Call, version: Version, services: Services) -> bytes |
     if version.type == "DocumentReference" and version.patient is not None:
         return version.body if _shown(call, version, Op.SEARCH, services) else None
     try:
-        return _READERS[policy_of(version.type)](call, version, services).show(version)
+        return _READERS[type_access(version.type).kind](call, version, services).show(version)
     except (Forbidden, NotFound):
         return None
 
@@ -299,14 +307,28 @@ def to_search(
     if call.caller.is_admin:
         patients = _searched(query, compartment, services)
         return Scope(patients=tuple(patients), count_all=type_ in ("DocumentReference", "List"))
-    policies = {policy_of(each) for each in (query.types if type_ == "*" else (type_,))}
-    if policies <= {Policy.DIRECTORY, Policy.CONFORMANCE}:
+    kinds = {type_access(each).kind for each in (query.types if type_ == "*" else (type_,))}
+    if kinds <= {Kind.DIRECTORY, Kind.CONFORMANCE}:
         return Scope()
-    if policies & {Policy.ADMIN, Policy.AUDIT}:
-        raise Forbidden("This resource type is for administrators only.")
+    if compartment is None:
+        _gate(call, query, type_, services)
     if type_ == "Patient":
         return _search_patients(call, query, services)
     return _search_record(call, query, type_, services, compartment=compartment)
+
+
+def _gate(call: Call, query: Query, type_: str, services: Services) -> None:
+    """Refuse a search that is not limited to a patient (A4)."""
+    for each in query.types if type_ == "*" else (type_,):
+        refused = gate_search(call.caller, each, query.patients, [name for name, _ in query.applied])
+        if refused is not None and refused.status == 400:
+            raise BadRequest(
+                "Name the patient: patient=Patient/[id] or patient.identifier=[system]|[INS].",
+                code="required",
+                expression="identifier" if each == "Patient" else "patient",
+            )
+        if refused is not None:
+            raise refusal(refused, services.canonical)
 
 
 def _searched(query: Query, compartment: str | None, services: Services) -> dict[str, None]:
@@ -324,18 +346,12 @@ def _searched(query: Query, compartment: str | None, services: Services) -> dict
 
 
 def _search_record(call: Call, query: Query, type_: str, services: Services, *, compartment: str | None) -> Scope:
-    if compartment is None and not query.patients:
-        raise BadRequest(
-            "Name the patient: patient=Patient/[id] or patient.identifier=[system]|[INS].",
-            code="required",
-            expression="patient",
-        )
     if compartment is not None and not compartment.startswith("Patient/"):
         raise Forbidden("Only the compartments of patients may be searched.")
-    patients = tuple(_searched(query, compartment, services))
+    patients = tuple(_searched(query, compartment, services)) or _own_record(call.caller, query)
     if not patients:
-        return Scope(node=Nothing(), count_all=True)
-    nodes, issues = [], ()
+        return Scope(node=_named_in_consents(call, query, type_), count_all=True)
+    nodes: list[Node] = []
     own = type_ == "DocumentReference" and "identifier" in query.filters
     limited = False
     for patient in patients:
@@ -346,9 +362,20 @@ def _search_record(call: Call, query: Query, type_: str, services: Services, *, 
         node=either(*nodes),
         patients=patients,
         count_all=type_ in ("DocumentReference", "List"),
-        issues=issues,
         show=_shower(call, type_, query, limited, services),
     )
+
+
+def _own_record(caller: Caller, query: Query) -> tuple[str, ...]:
+    """A patient who names nobody searches the own record."""
+    if query.patients or caller.actor is not Actor.PATIENT or caller.patient is None:
+        return ()
+    return (f"Patient/{caller.patient}",)
+
+
+def _named_in_consents(call: Call, query: Query, type_: str) -> Node:
+    """A professional may list the Consents that name him, whatever the record (TD0.4)."""
+    return restrict_consents(call.caller, None) if type_ == "Consent" and not query.patients else Nothing()
 
 
 def _record_node(
@@ -358,6 +385,8 @@ def _record_node(
     facts = gather.facts_of(patient, services)
     if facts.dossier is Dossier.NONE and not _is_self(call.caller, patient):
         return Nothing(), False
+    if type_ == "Consent" and call.caller.actor is Actor.PROFESSIONAL:
+        return both(of_record("Consent", patient), restrict_consents(call.caller, patient)), False
     documents = type_ == "DocumentReference"
     decision = enter(call.caller, Op.SEARCH, facts, services.access, documents=documents)
     if not decision.permitted and own:
@@ -368,7 +397,8 @@ def _record_node(
     if documents:
         return restrict(call.caller, decision, facts, services.access, services.matrix,
                         deleted_asked=_asks_deleted(query)), decision.metadata_only
-    return AnyTerm((f"patient=r:{patient}", f"subject=r:{patient}", f"~patient={patient}")), False
+    types = query.types if type_ == "*" else (type_,)
+    return either(*(of_record(each, patient) for each in types)), False
 
 
 def _asks_deleted(query: Query) -> bool:
@@ -394,11 +424,7 @@ def _shower(call: Call, type_: str, query: Query, limited: bool, services: Servi
 def _search_patients(call: Call, query: Query, services: Services) -> Scope:
     """TD0.2: does the record exist; only by a national identifier, and only records that were opened."""
     caller = call.caller
-    patients = tuple(_searched(query, None, services))
-    if not query.patients:
-        raise BadRequest(
-            "Search a patient by national identifier: identifier=[system]|[INS].", code="required", expression="identifier"
-        )
+    patients = tuple(_searched(query, None, services)) or _own_record(call.caller, query)
     if any(system is None for criterion in query.patients for system, _ in criterion.identifiers):
         raise BadRequest("The identifier needs its system: [system]|[INS].", code="required", expression="identifier")
     allowed = [each for each in patients if _exists_for(caller, each, services)]
@@ -433,6 +459,6 @@ def to_browse_history(call: Call, type_: str | None, services: Services) -> None
     """
     if call.caller.is_admin:
         return
-    if type_ is None or policy_of(type_) not in (Policy.DIRECTORY, Policy.CONFORMANCE):
+    if type_ is None or type_access(type_).kind not in (Kind.DIRECTORY, Kind.CONFORMANCE):
         raise Forbidden("History is read resource by resource; only administrators browse it by type.")
     need(call.caller, "s", type_, services)

@@ -51,12 +51,18 @@ def consents_of(patient: str, services: Services) -> list[Json]:
 
 def _directory(consents: Iterable[Json], patient: Json, services: Services) -> dict[str, Json]:
     """Read the people, structures and teams that consents, the patient and the patient's teams name, three hops deep."""
-    known: dict[str, Json] = {}
     name = f"Patient/{patient['id']}"
-    wanted = _named([*consents, patient])
+    linked: set[str] = set()
     for type_ in ("CareTeam", "RelatedPerson"):
         found = services.store.find(type_, Term(f"patient=r:{name}"), MAX_CONSENTS)
-        wanted.update(f"{type_}/{id_}" for id_ in found)
+        linked.update(f"{type_}/{id_}" for id_ in found)
+    return directory_of([*consents, patient], services, linked)
+
+
+def directory_of(resources: Iterable[Json], services: Services, also: Iterable[str] = ()) -> dict[str, Json]:
+    """Read the directory resources that these name, and those that they name in turn, three hops deep."""
+    known: dict[str, Json] = {}
+    wanted = _named(resources) | set(also)
     for _ in range(3):
         missing = [ref for ref in wanted if ref not in known]
         if not missing:

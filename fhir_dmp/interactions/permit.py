@@ -9,8 +9,9 @@ from fhir_dmp.access.consent_rules import check_consent, may_write_consent
 from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Decision, Op
 from fhir_dmp.access.document import document_facts
+from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.refusal import refusal
-from fhir_dmp.access.types import Policy, policy_of
+from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
 from fhir_dmp.documents.labels import LabelContext
 from fhir_dmp.documents.lifecycle import changed_document, changed_list
@@ -76,7 +77,7 @@ def to_write(
         return _binary(call, intent, services)
     if call.caller.is_admin:
         return Permit(patient=_patient(intent))
-    if policy_of(type_) is not Policy.PATIENT or type_ == "Patient":
+    if type_access(type_).kind is not Kind.PATIENT or type_ == "Patient":
         raise Forbidden(f"{type_} is written by administrators only.")
     return _clinical(call, intent, services)
 
@@ -86,11 +87,8 @@ def _patient(intent: _Intent) -> str | None:
     if intent.type == "Patient":
         return f"Patient/{intent.current.id}" if intent.current else None
     for resource in (intent.after, intent.before):
-        for name in ("subject", "patient", "beneficiary"):
-            value = resource.get(name) if resource else None
-            reference = value.get("reference") if isinstance(value, dict) else None
-            if isinstance(reference, str) and reference.startswith("Patient/"):
-                return reference.split("/_history/")[0]
+        if resource is not None and (found := patient_of(resource)) is not None:
+            return found
     return intent.current.patient if intent.current else None
 
 
@@ -135,14 +133,11 @@ def _consent(call: Call, intent: _Intent, services: Services) -> Permit:
     issues = check_consent(intent.after, reading)
     if issues and not call.caller.anonymous:
         raise Unprocessable(issues=issues)
-    if call.caller.is_admin or patient is None:
-        return Permit(patient=patient)
+    if patient is None:
+        return Permit()
     facts = gather.facts_of(patient, services)
     decision = enter(call.caller, Op.CONSENT_WRITE, facts, services.access)
-    if decision.permitted:
-        decision = may_write_consent(
-            call.caller, decision, intent.after, intent.before, facts, reading, services.access
-        )
+    decision = may_write_consent(call.caller, decision, intent.after, intent.before, facts, reading)
     if not decision.permitted:
         raise refusal(decision, services.canonical)
     return Permit(patient=patient)
@@ -155,12 +150,17 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
     patient = _patient(intent)
     assert patient is not None
     facts = gather.facts_of(patient, services)
-    labels = LabelContext.of(facts.age(), services.documents)
+    labels = LabelContext(services.documents, _is_minor(facts, services))
     replaced = _is_replaced(intent, services)
     change = changed_document(intent.before, intent.after, labels, services.documents, replaced=replaced)
     for op in change.ops:
         _decide(call, op, intent.before, change.resource, patient, services)
     return Permit(patient=patient, resource=change.resource, issues=change.issues, details=change.details)
+
+
+def _is_minor(facts: PatientFacts, services: Services) -> bool | None:
+    age = facts.age()
+    return None if age is None else age < services.documents.age_of_majority
 
 
 def _administered(call: Call, intent: _Intent) -> Permit:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from fhir_dmp.documents.publish import plan_publish
-from fhir_dmp.documents.submission import Submitter
+from fhir_dmp.documents.plans import Submitter
+from fhir_dmp.documents.publish import plan
 from fhir_dmp.documents.survey import survey_document
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
@@ -34,7 +34,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     needs = survey_document(document, criteria, fhir_base=services.base)
     found = submit.gathered(call, needs, {0: blob} if blob else {}, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
-    decided = plan_publish(document, found, services.documents, submitter, if_none_exist=criteria)
+    decided = plan(document, criteria, found, services.documents, submitter)
     submit.may_feed(call, decided.patient, services)
     reply = decided.replies[0]
     issues = (*warnings, *reply.issues, *decided.issues)

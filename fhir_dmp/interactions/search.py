@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import BadRequest, Issue
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
@@ -21,7 +22,7 @@ from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Page, Version
 from fhir_dmp.search import cursor
-from fhir_dmp.search.parse import parse
+from fhir_dmp.search.parse import ParseRules, parse
 from fhir_dmp.search.query import Node, Query, Search, SortKey, both
 
 #: Query parameter that carries a sealed page position; nothing else may stand beside it but the format.
@@ -75,7 +76,7 @@ def _fingerprint(call: Call) -> str:
     return f"{caller.actor.value}|{caller.subject}|{caller.client}|{caller.patient or ''}|{caller.mode.value}"
 
 
-def _rules(ask: _Ask, call: Call, services: Services) -> object:
+def _rules(ask: _Ask, call: Call, services: Services) -> ParseRules:
     documents = services.settings.documents
     server = services.settings.server
     is_document = len(ask.types) == 1 and ask.types[0] in DOCUMENT_TYPES
@@ -170,7 +171,7 @@ def _self(ask: _Ask, query: Query, services: Services) -> str:
     return f"{_path(ask, services)}?{urlencode(query.applied, safe=':/|,$')}" if query.applied else _path(ask, services)
 
 
-def _records(call: Call, ask: _Ask, scope: authorise.Scope, services: Services) -> list[object]:
+def _records(call: Call, ask: _Ask, scope: authorise.Scope, services: Services) -> list[AuditRecord]:
     kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
     kind = "search-system" if len(ask.types) != 1 else kind
     patients: Sequence[str | None] = scope.patients or (None,)

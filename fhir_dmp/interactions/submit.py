@@ -13,7 +13,7 @@ from fhir_dmp.access.decision import Op
 from fhir_dmp.access.facts import Dossier
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.documents.survey import Gathered, Needs, survey_targets
-from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.interactions import authorise, gather
@@ -44,7 +44,7 @@ def _round(call: Call, needs: Needs, known: Gathered, services: Services) -> Gat
     keys = [Key(type_, id_) for type_, id_ in needs.keys if f"{type_}/{id_}" not in known.held]
     read = services.store.read_many(keys) if keys else {}
     held = {str(key): _held(version) for key, version in read.items() if _known_to(call, version, services)}
-    holders = {unique: found for unique in needs.uniques if (found := _holder(unique, services)) is not None}
+    holders = {unique: holder for unique in needs.uniques if (holder := _holder(unique, services)) is not None}
     found = {text: tuple(_searched(call, text, services)) for text in needs.criteria if text not in known.found}
     return replace(
         known, held={**known.held, **held}, holders={**known.holders, **holders}, found={**known.found, **found}
@@ -89,7 +89,7 @@ def may_feed(call: Call, patient: str, services: Services) -> None:
         raise refusal(decision, services.canonical)
 
 
-def all_versions(drafts: Iterable[object], services: Services) -> dict[Key, Version]:
+def all_versions(drafts: Iterable[Draft], services: Services) -> dict[Key, Version]:
     """Return the stored versions that drafts build upon, for their times."""
-    keys = [Key(draft.type, draft.id) for draft in drafts if draft.current]  # type: ignore[attr-defined]
+    keys = [Key(draft.type, draft.id) for draft in drafts if draft.current]
     return services.store.read_many(keys) if keys else {}

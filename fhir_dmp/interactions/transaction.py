@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from fhir_dmp.documents.submission import is_submission
 from fhir_dmp.errors import BadRequest, DmpError, PreconditionFailed
@@ -28,6 +30,7 @@ from fhir_dmp.ports import Key, Version
 ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
 Handle = Callable[[Call], Answer]
+T = TypeVar("T")
 
 
 def process(call: Call, services: Services, handle: Handle) -> Answer:
@@ -80,6 +83,11 @@ def _batch(call: Call, body: Json, staged: Mapping[str, Blob], services: Service
     return _response("batch-response", results, services)
 
 
+def _fetched(call: Call, entry: BundleEntry, staged: Mapping[str, Blob], handle: Handle) -> Entry:
+    """Answer a GET entry on the state after the writes."""
+    return answered(_embeddable(handle(_lone(call, entry, staged))))
+
+
 def _embeddable(answer: Answer) -> Answer:
     """Return an answer whose body can stand in a Bundle: a Binary's stream is joined."""
     if answer.stream is None:
@@ -101,18 +109,18 @@ def _transaction(call: Call, body: Json, staged: Mapping[str, Blob], services: S
     planned: dict[int, Change] = {}
     for entry in sorted(rewritten, key=lambda each: ORDER[each.method]):
         if entry.method not in ("GET", "HEAD"):
-            planned[entry.index] = _placed(entry, lambda e=entry: _plan(call, e, targets, staged, services))
+            planned[entry.index] = _placed(entry, partial(_plan, call, entry, targets, staged, services))
     versions = _commit(call, planned, services)
     results: list[Entry] = []
     for entry in rewritten:
         if entry.index in planned:
             results.append(_result(call, planned[entry.index], versions, services))
         else:
-            results.append(_placed(entry, lambda e=entry: answered(_embeddable(handle(_lone(call, e, staged))))))
+            results.append(_placed(entry, partial(_fetched, call, entry, staged, handle)))
     return _response("transaction-response", results, services)
 
 
-def _placed(entry: BundleEntry, work: Callable[[], object]) -> object:
+def _placed(entry: BundleEntry, work: Callable[[], T]) -> T:
     """Run one entry's work; an error names the entry, for the whole transaction fails by it."""
     try:
         return work()
@@ -137,7 +145,7 @@ def _targets(call: Call, entries: list[BundleEntry], services: Services) -> dict
     return {
         entry.index: target
         for entry in entries
-        if (target := _placed(entry, lambda e=entry: _target(call, e, services))) is not None
+        if (target := _placed(entry, partial(_target, call, entry, services))) is not None
     }
 
 
