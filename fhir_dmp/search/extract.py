@@ -15,11 +15,11 @@ from functools import partial
 from typing import Any
 
 from fhir_dmp.fhir import dates
-from fhir_dmp.fhir.path import compile_path
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.search.fold import fold, words
 from fhir_dmp.search.parameters import ParameterType, Registry, SearchParameter, union_parts
 from fhir_dmp.search.query import SortValue
+from fhir_dmp.search.reading import Reader, opened, reader_of
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.search.values import (
     Context,
@@ -36,6 +36,8 @@ from fhir_dmp.search.values import (
 
 #: The token of the compartments that a resource belongs to, for `[base]/Patient/1/*`.
 COMPARTMENT = "_compartment"
+
+_COMPARTMENT_TYPES = frozenset({"Patient", "Practitioner", "RelatedPerson", "Device", "Encounter"})
 
 #: Parameters whose first value dates a resource on the patient's timeline, in order of preference.
 _MAIN_DATES = (
@@ -59,8 +61,6 @@ _TAG = re.compile(r"<[^<>]*>")
 _LONGEST_TEXT = 20_000
 _LONGEST_SORT = 100
 
-Values = Callable[[Json], list[Any]]
-
 
 @dataclass(slots=True)
 class _Sink:
@@ -71,6 +71,7 @@ class _Sink:
     strings: dict[tuple[str, str], None] = field(default_factory=dict)
     spans: dict[tuple[str, float, float], None] = field(default_factory=dict)
     sort: dict[str, tuple[SortValue, SortValue]] = field(default_factory=dict)
+    targets: dict[str, list[str]] = field(default_factory=dict)
 
 
 Emit = Callable[[list[Any], _Sink], None]
@@ -80,7 +81,7 @@ Emit = Callable[[list[Any], _Sink], None]
 class _Step:
     """One parameter of one type: where its values stand, what becomes of them, and its token of absence."""
 
-    values: Values
+    read: Reader
     emit: Emit
     absent: str | None
 
@@ -91,7 +92,7 @@ class _Plan:
 
     steps: tuple[_Step, ...]
     patient: tuple[str, ...]
-    compartments: tuple[str, ...]
+    compartments: tuple[tuple[str, str], ...]
     dates: tuple[str, ...]
 
 
@@ -103,9 +104,10 @@ def terms_of(resource: Json, registry: Registry, *, base: str, zone: tzinfo, con
     """
     type_ = resource.get("resourceType", "")
     plan = _plan(registry, type_)
-    sink = _Sink(Context(base, zone, _contained(resource)))
+    source = opened(resource)
+    sink = _Sink(Context(base, zone, {id_: part["resourceType"] for id_, part in source.contained.items()}))
     for step in plan.steps:
-        values = step.values(resource)
+        values = step.read(source)
         if values:
             step.emit(values, sink)
         elif step.absent is not None:
@@ -127,17 +129,10 @@ def references_of(
 ) -> Iterator[str]:
     """Yield the local `Type/id` that a resource refers to through a reference parameter, for _include."""
     context = Context(base, zone, {})
-    for value in _values_of(parameter, registry)(resource):
+    for value in _reader(parameter, registry)(opened(resource)):
         for part in reference_parts(value, context):
             if part.startswith("r:") and part.count("/") == 1:
                 yield part[2:]
-
-
-def _contained(resource: Json) -> dict[str, str]:
-    contained = resource.get("contained")
-    if not isinstance(contained, list):
-        return {}
-    return {part["id"]: part["resourceType"] for part in contained if isinstance(part, dict) and "id" in part}
 
 
 def _plan(registry: Registry, type_: str) -> _Plan:
@@ -153,28 +148,28 @@ def _plan(registry: Registry, type_: str) -> _Plan:
 
 def _compiled(registry: Registry, type_: str) -> _Plan:
     steps = [
-        _Step(_values_of(part, registry), _emitter(part), _absence(part))
+        _Step(_reader(part, registry), _emitter(part), _absence(part))
         for part in registry.of(type_)
         if part.expression and part.code not in ("_id", "_lastUpdated")
     ]
     own = registry.compartments
     patient = own.get("Patient", {}).get(type_, ())
     first = [code for code in ("patient", "subject") if registry.get(type_, code)]
-    linked = tuple(f"{code}=r:{kind}/" for kind, members in own.items() for code in members.get(type_, ()))
+    linked = tuple((code, f"{kind}/") for kind, members in own.items() for code in members.get(type_, ()))
     return _Plan(
         steps=tuple(steps),
-        patient=tuple(f"{code}=r:Patient/" for code in dict.fromkeys([*first, *patient])) if patient else (),
+        patient=tuple(dict.fromkeys([*first, *patient])) if patient else (),
         compartments=linked,
         dates=tuple(code for code in _MAIN_DATES if registry.get(type_, code)),
     )
 
 
-def _values_of(parameter: SearchParameter, registry: Registry) -> Values:
-    key = ("values", parameter.expression)
-    if key not in registry.memo:
-        registry.memo[key] = compile_path(parameter.expression).values
-    values: Values = registry.memo[key]
-    return values
+def _reader(parameter: SearchParameter, registry: Registry) -> Reader:
+    key = ("reader", parameter.expression)
+    reader: Reader | None = registry.memo.get(key)
+    if reader is None:
+        reader = registry.memo[key] = reader_of(parameter.expression)
+    return reader
 
 
 def _absence(parameter: SearchParameter) -> str | None:
@@ -236,6 +231,9 @@ def _emit_references(code: str, values: list[Any], sink: _Sink) -> None:
     if found:
         targets = [part[2:] for part in found]
         sink.sort[code] = (min(targets), max(targets))
+        local = [part[2:] for part in found if part[0] == "r" and part.count("/") == 1]
+        if local:
+            sink.targets[code] = local
 
 
 def _emit_strings(code: str, any_word: bool, values: list[Any], sink: _Sink) -> None:
@@ -292,7 +290,7 @@ def _emit_uris(code: str, values: list[Any], sink: _Sink) -> None:
 
 def composite_emitter(parameter: SearchParameter) -> Emit:
     """Return the emitter of a composite: its exact parts joined, and before the interval or text of the other part."""
-    parts = [(part.parameter, compile_path(part.expression).values) for part in parameter.components]
+    parts = [(part.parameter, reader_of(part.expression)) for part in parameter.components]
     code = parameter.code
 
     def emit(values: list[Any], sink: _Sink) -> None:
@@ -301,7 +299,7 @@ def composite_emitter(parameter: SearchParameter) -> Emit:
                 continue
             prefixes, ranged = [""], None
             for component, find in parts:
-                found = find(element)
+                found = find(opened(element))
                 exact = _exact_parts(component, found, sink.context)
                 if exact is None:
                     ranged = (component, found)
@@ -352,20 +350,20 @@ def _emit_ranged(key: str, parameter: SearchParameter, values: list[Any], sink: 
 def _compartments(resource: Json, plan: _Plan, sink: _Sink) -> str | None:
     """Add the compartment tokens and return the patient whose record the resource belongs to."""
     type_, id_ = resource.get("resourceType"), resource.get("id")
-    found: list[str] = []
-    for prefix in plan.compartments:
-        found += [token.partition("=r:")[2] for token in sink.tokens if token.startswith(prefix)]
-    if isinstance(id_, str) and type_ in ("Patient", "Practitioner", "RelatedPerson", "Device", "Encounter"):
-        found.append(f"{type_}/{id_}")
-    for target in found:
-        if target.count("/") == 1:
-            sink.tokens[f"{COMPARTMENT}=r:{target}"] = None
+    own = f"{type_}/{id_}" if type_ in _COMPARTMENT_TYPES and isinstance(id_, str) else None
+    if own is not None:
+        sink.tokens[f"{COMPARTMENT}=r:{own}"] = None
+    if sink.targets:
+        for code, prefix in plan.compartments:
+            for target in sink.targets.get(code, ()):
+                if target.startswith(prefix):
+                    sink.tokens[f"{COMPARTMENT}=r:{target}"] = None
     if type_ == "Patient":
-        return f"Patient/{id_}" if isinstance(id_, str) else None
-    for prefix in plan.patient:
-        for token in sink.tokens:
-            if token.startswith(prefix) and token.count("/") == 1:
-                return token.partition("=r:")[2]
+        return own
+    for code in plan.patient:
+        for target in sink.targets.get(code, ()):
+            if target.startswith("Patient/"):
+                return target
     return None
 
 
