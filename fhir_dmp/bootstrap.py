@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -13,6 +14,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from fhir_dmp import definitions, keyring
 from fhir_dmp.access.decision import Rules as AccessRules
 from fhir_dmp.access.matrix import Matrix, parse_matrix
+from fhir_dmp.audit.event import Site
+from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.fhir.resource import Json
@@ -155,7 +158,8 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         documents=_document_rules(settings, base, ins),
         matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
-        events=definitions.load_toml("audit/events.toml"),
+        events=event_kinds(definitions.read("audit/events.toml"), settings.canonical_base),
+        site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
         verifier=Verifier(keyring.signing_keys(folder), issuer, base, settings.security.token_leeway_s),
         validate=lambda resource: validate(resource, structures),

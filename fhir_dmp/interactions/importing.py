@@ -64,7 +64,7 @@ def _is_message(resource: Json) -> bool:
     type_ = resource.get("resourceType")
     if type_ == "Bundle":
         return resource.get("type") != "document"
-    return type_ == "DocumentReference" and "id" not in resource or type_ == "Binary"
+    return (type_ == "DocumentReference" and "id" not in resource) or type_ == "Binary"
 
 
 def _flush(call: Call, batch: Sequence[tuple[str, Json]], services: Services, handle: Handle) -> Iterator[Outcome]:

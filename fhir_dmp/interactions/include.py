@@ -21,7 +21,7 @@ Found = tuple[Version, bytes]
 
 
 def included(call: Call, query: Query, page: Sequence[Version], services: Services) -> tuple[list[Found], bool]:
-    """Return what is included beside the matches, each once and only what the caller may see, and whether CAP cut it."""
+    """Return what is included beside the matches, each once, only what the caller may see; and whether CAP cut it."""
     seen = {version.key for version in page}
     found: list[Found] = []
     frontier: Sequence[Version] = page

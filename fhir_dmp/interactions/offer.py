@@ -1,4 +1,4 @@
-"""What is offered on which resource type: one table, from which routes, 405 answers and the CapabilityStatement come."""
+"""What is offered on which type: one table, from which routes, 405 answers and the CapabilityStatement come."""
 
 from __future__ import annotations
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_dmp.access.decision import Rules as AccessRules
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import Matrix
+from fhir_dmp.audit.event import Site
+from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
@@ -70,7 +71,8 @@ class Services:
     documents: DocumentRules
     matrix: Matrix
     access: AccessRules
-    events: Mapping[str, Any]
+    events: EventKinds
+    site: Site
     cursor_key: bytes
     verifier: Verifier
     validate: Callable[[Json], tuple[Issue, ...]]

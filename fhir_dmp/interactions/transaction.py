@@ -232,10 +232,9 @@ def _plan(
     if entry.method == "POST":
         if isinstance(target, Version):
             return Change("create", 200, unchanged=target, key=key, patient=target.patient)
-        made = changes.create(call, key.type, payload, services, entry.conditions, id_=key.id)
-        return made
+        return changes.create(call, key.type, payload, services, entry.conditions, id_=key.id)
     if entry.method == "PUT":
-        if entry.resource is not None and not (len(entry.path) == 2) and "id" not in entry.resource:
+        if entry.resource is not None and len(entry.path) != 2 and "id" not in entry.resource:
             payload = replace(payload, resource={**entry.resource, "id": key.id})
         return changes.update(call, key, payload, services, entry.conditions)
     if entry.method == "PATCH":
