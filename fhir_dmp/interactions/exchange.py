@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fhir_dmp.fhir.draft import Blob
@@ -55,7 +55,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Raw bytes to send: chunks of [start, end) out of `size`, with their media type and a file name."""
+    """Raw bytes to send: chunks of [start, end) out of `size`, with their media type and a file name.
+
+    open: reads another [start, end) of the same content, so that a byte range costs only what it sends.
+    """
 
     chunks: Iterator[bytes]
     media_type: str
@@ -63,6 +66,7 @@ class Content:
     start: int = 0
     end: int | None = None
     filename: str = ""
+    open: Callable[[int, int], Iterator[bytes]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
