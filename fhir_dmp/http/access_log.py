@@ -6,10 +6,10 @@ that a request does not wait for the terminal; the audit trail, not this log, is
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections import deque
 from functools import lru_cache
+from multiprocessing import util
 from time import gmtime, sleep, strftime
 from typing import TextIO
 
@@ -59,7 +59,8 @@ class AccessLog:
             if not self._started:
                 self._started = True
                 threading.Thread(target=self._run, name="access-log", daemon=True).start()
-                atexit.register(self.flush)
+                # Runs at the end of a process and of a forked worker; atexit knows only the former.
+                util.Finalize(None, self.flush, exitpriority=20)
 
     def _run(self) -> None:
         while True:

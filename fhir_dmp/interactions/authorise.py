@@ -6,7 +6,7 @@ know of looks exactly like one that never existed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fhir_dmp.access.consent import Reading
@@ -283,9 +283,12 @@ def _shown(call: Call, version: Version, op: Op, services: Services, *, deleted_
     facts = gather.facts_of(version.patient, services)
     decision = enter(call.caller, op, facts, services.access, documents=True)
     document = document_facts(parse_stored(version.body))
-    return decision.permitted and visible(
-        call.caller, decision, document, facts, services.access, services.matrix, deleted_asked=deleted_asked
-    ).permitted
+    return (
+        decision.permitted
+        and visible(
+            call.caller, decision, document, facts, services.access, services.matrix, deleted_asked=deleted_asked
+        ).permitted
+    )
 
 
 def to_search(
@@ -395,8 +398,9 @@ def _record_node(
     if not decision.permitted:
         raise refusal(decision, services.canonical)
     if documents:
-        return restrict(call.caller, decision, facts, services.access, services.matrix,
-                        deleted_asked=_asks_deleted(query)), decision.metadata_only
+        return restrict(
+            call.caller, decision, facts, services.access, services.matrix, deleted_asked=_asks_deleted(query)
+        ), decision.metadata_only
     types = query.types if type_ == "*" else (type_,)
     return either(*(of_record(each, patient) for each in types)), False
 
@@ -409,7 +413,9 @@ def _is_self(caller: Caller, patient: str) -> bool:
     return caller.actor is Actor.PATIENT and caller.patient == patient.partition("/")[2]
 
 
-def _shower(call: Call, type_: str, query: Query, limited: bool, services: Services) -> Callable[[Version], bytes | None]:
+def _shower(
+    call: Call, type_: str, query: Query, limited: bool, services: Services
+) -> Callable[[Version], bytes | None]:
     def show(version: Version) -> bytes | None:
         if version.type == "DocumentReference":
             op = Op.FIND_OWN if limited else Op.SEARCH
@@ -433,8 +439,11 @@ def _search_patients(call: Call, query: Query, services: Services) -> Scope:
         node=Ids(ids) if ids else Nothing(),
         patients=patients,
         show=lambda version: showing.found_patient(
-            version, decided(caller, Op.EXIST, f"Patient/{version.id}", services), caller,
-            gather.facts_of(f"Patient/{version.id}", services), services,
+            version,
+            decided(caller, Op.EXIST, f"Patient/{version.id}", services),
+            caller,
+            gather.facts_of(f"Patient/{version.id}", services),
+            services,
         ),
     )
 
@@ -446,7 +455,7 @@ def _exists_for(caller: Caller, patient: str, services: Services) -> bool:
     return enter(caller, Op.EXIST, facts, services.access).permitted
 
 
-def included_node(call: Call, source: str, page: Sequence[Version], services: Services) -> Node:
+def included_node(call: Call, source: str, services: Services) -> Node:
     """Return the filter of a _revinclude: resources of the record being shown, decided again one by one later."""
     return Everything() if call.caller.may("s", source) or call.caller.is_admin else Nothing()
 

@@ -64,7 +64,9 @@ def _entry(index: int, raw: object, services: Services) -> BundleEntry:
         raise BadRequest("The entry has no request.", code="required", expression=f"{where}.request")
     method, url = request.get("method"), request.get("url")
     if method not in METHODS:
-        raise BadRequest(f"request.method is one of {', '.join(METHODS)}.", code="value", expression=f"{where}.request.method")
+        raise BadRequest(
+            f"request.method is one of {', '.join(METHODS)}.", code="value", expression=f"{where}.request.method"
+        )
     if not isinstance(url, str) or not url:
         raise BadRequest("request.url is missing.", code="required", expression=f"{where}.request.url")
     resource, full_url = raw.get("resource"), raw.get("fullUrl")
@@ -73,7 +75,9 @@ def _entry(index: int, raw: object, services: Services) -> BundleEntry:
     path, _, query = url.removeprefix(services.base + "/").lstrip("/").partition("?")
     segments = tuple(unquote(part) for part in path.split("/") if part)
     conditions = _conditions(request, where)
-    return BundleEntry(index, method, segments, query, full_url if isinstance(full_url, str) else None, resource, conditions)
+    return BundleEntry(
+        index, method, segments, query, full_url if isinstance(full_url, str) else None, resource, conditions
+    )
 
 
 def _conditions(request: Json, where: str) -> Preconditions:
@@ -92,7 +96,9 @@ def _conditions(request: Json, where: str) -> Preconditions:
 
 def payload_of(resource: Json | None, staged: Mapping[str, Blob]) -> Payload:
     """Return an entry's resource as if it had come alone; a Binary that holds a JSON Patch is one."""
-    return Payload(media_type="application/fhir+json", declared="application/fhir+json", resource=resource, staged=staged)
+    return Payload(
+        media_type="application/fhir+json", declared="application/fhir+json", resource=resource, staged=staged
+    )
 
 
 def written(version: Version, status: int, prefer: str, issues: tuple[Issue, ...], services: Services) -> Entry:

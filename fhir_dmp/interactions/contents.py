@@ -27,7 +27,9 @@ def content_of_binary(payload: Payload, services: Services) -> tuple[Json, Blob 
     return made, payload.blob
 
 
-def split(binary: Json, staged: Mapping[str, Blob], services: Services, *, where: str = "Binary") -> tuple[Json, Blob | None]:
+def split(
+    binary: Json, staged: Mapping[str, Blob], services: Services, *, where: str = "Binary"
+) -> tuple[Json, Blob | None]:
     """Return a Binary resource without `data`, and its staged content (None when it has none).
 
     Raises:

@@ -17,7 +17,17 @@ from fhir_dmp.errors import (
     NotFound,
     VersionConflict,
 )
-from fhir_dmp.interactions import authorise, capabilities, compartment, history, read, record, search, single, transaction
+from fhir_dmp.interactions import (
+    authorise,
+    capabilities,
+    compartment,
+    history,
+    read,
+    record,
+    search,
+    single,
+    transaction,
+)
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
 from fhir_dmp.interactions.operations import operation
@@ -61,7 +71,12 @@ def _refused(call: Call, error: DmpError, services: Services) -> None:
     reason = issue.details[0].code if issue.details else issue.code
     outcome = "8" if error.status in (401, 403) else "4"
     entry = record.record(
-        call, kind_of(call), services, patient=authorise.patient_of(call), outcome=outcome, reason=reason,
+        call,
+        kind_of(call),
+        services,
+        patient=authorise.patient_of(call),
+        outcome=outcome,
+        reason=reason,
         query=call.info.raw if call.method == "GET" else None,
     )
     record.keep(services, entry)

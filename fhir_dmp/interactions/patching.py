@@ -57,8 +57,9 @@ def unwrapped(payload: Payload, services: Services) -> Payload:
     if resource is None or resource.get("resourceType") != "Binary":
         return payload
     if resource.get("contentType") != "application/json-patch+json":
-        raise Unprocessable("A Binary in a PATCH holds application/json-patch+json.", code="processing",
-                            expression="Binary.contentType")
+        raise Unprocessable(
+            "A Binary in a PATCH holds application/json-patch+json.", code="processing", expression="Binary.contentType"
+        )
     blob = stage(resource.get("data"), payload.staged, services, where="Binary.data")
     content = blob.data if blob.data is not None else b"".join(services.store.blobs.read(blob.sha256))
     return replace(payload, resource=None, patch=parse_any(content))

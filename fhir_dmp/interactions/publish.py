@@ -40,7 +40,10 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     issues = (*warnings, *reply.issues, *decided.issues)
     key = Key(reply.type, reply.id)
     entry = record.record(
-        call, "iti-105", services, patient=decided.patient,
+        call,
+        "iti-105",
+        services,
+        patient=decided.patient,
         what=[f"{draft.type}/{draft.id}" for draft in decided.drafts] or [str(key)],
     )
     if not decided.drafts:

@@ -65,7 +65,9 @@ def _answer(call: Call, version: Version, kind: str, services: Services) -> Answ
     kind = "iti-68" if allowed.content_of and version.type in ("Binary", "Bundle") and kind == "read" else kind
     what = [_reference(version), *allowed.content_of]
     entry = record.record(call, kind, services, patient=allowed.patient, what=what)
-    answer = _content(call, version, services) if version.type == "Binary" else _resource(call, version, allowed, services)
+    answer = (
+        _content(call, version, services) if version.type == "Binary" else _resource(call, version, allowed, services)
+    )
     record.keep(services, entry)
     return answer
 
@@ -102,4 +104,3 @@ def _acceptable(media_type: str, accepts: tuple[str, ...]) -> bool:
     alike = _XML if bare in _XML else (bare,)
     family = bare.partition("/")[0] + "/*"
     return any(accept in alike or accept in ("*/*", family) for accept in accepts)
-
