@@ -10,7 +10,7 @@ from fhir_dmp.errors import BadRequest, Issue, TooLarge
 from fhir_dmp.fhir.bundle import Entry
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.fhir.etag import parse_etags
+from fhir_dmp.fhir.etag import parse_tags
 from fhir_dmp.fhir.links import absolute
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
@@ -84,8 +84,8 @@ def _conditions(request: Json, where: str) -> Preconditions:
     for name in ("ifMatch", "ifNoneMatch", "ifNoneExist"):
         if name in request and not isinstance(request[name], str):
             raise BadRequest(f"{name} must be a string.", code="value", expression=f"{where}.request.{name}")
-    match = parse_etags(request["ifMatch"]) if "ifMatch" in request else None
-    none_match = parse_etags(request["ifNoneMatch"]) if "ifNoneMatch" in request else None
+    match = parse_tags(request["ifMatch"], "ifMatch") if "ifMatch" in request else None
+    none_match = parse_tags(request["ifNoneMatch"], "ifNoneMatch") if "ifNoneMatch" in request else None
     return Preconditions(
         if_match=match.versions if match and not match.any else None,
         if_match_any=bool(match and match.any),

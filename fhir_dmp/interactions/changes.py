@@ -178,7 +178,7 @@ def patch(call: Call, key: Key, payload: Payload, services: Services, conditions
     authorise.to_see(call, current, services)
     check_match(current, conditions)
     before = parse_stored(current.body)
-    patched = patching.apply(before, payload)
+    patched = patching.apply(before, payload, services)
     allowed = permit.to_write(call, "patch", key.type, before, patched.resource, services, current=current)
     after = allowed.resource or patched.resource
     issues = (*checked(after, services), *allowed.issues)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from fhir_dmp.errors import BadRequest, Gone, NotAcceptable, NotFound
-from fhir_dmp.fhir.ingest import binary_json
+from fhir_dmp.fhir.base64_stream import binary_json
 from fhir_dmp.fhir.links import absolute
 from fhir_dmp.fhir.resource import is_id, parse_stored
 from fhir_dmp.interactions import authorise, projection, record
@@ -95,7 +95,9 @@ def _content(call: Call, version: Version, services: Services) -> Answer:
         chunks = read_range() if size else iter(())
         content = Content(chunks, media_type, size, filename=version.id, open=read_range)
         return Answer(content=content, version=version.version, updated_ms=version.updated_ms)
-    stream = binary_json(version.body, services.store.blobs.read(sha256) if size else iter(()))
+    if not size:
+        return Answer(body=version.body, version=version.version, updated_ms=version.updated_ms)
+    stream = binary_json(version.body[:-1] + b',"data":"', services.store.blobs.read(sha256), b'"}')
     return Answer(stream=stream, version=version.version, updated_ms=version.updated_ms)
 
 
