@@ -251,9 +251,7 @@ def submission(unique: str, *, ins: str = ANOUK, content: bytes = TEXT, **more: 
 def consent_actor(professional: str, system: str = "urn:oid:1.2.250.1.71.4.2.1") -> Json:
     """Return a provision.actor that names a professional (or a structure, by its system)."""
     return {
-        "role": {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]
-        },
+        "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
         "reference": {"identifier": {"system": system, "value": professional}},
     }
 

@@ -70,7 +70,9 @@ class Response:
     @property
     def entries(self) -> list[Json]:
         """The resources of a searchset's matches."""
-        return [e["resource"] for e in self.json.get("entry", []) if e.get("search", {}).get("mode", "match") == "match"]
+        return [
+            e["resource"] for e in self.json.get("entry", []) if e.get("search", {}).get("mode", "match") == "match"
+        ]
 
 
 @dataclass
@@ -80,9 +82,7 @@ class Client:
     world: World
     token: str | None
 
-    def call(
-        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
-    ) -> Response:
+    def call(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Response:
         """Send one request below /fhir; a dict or list becomes JSON."""
         given = {name.lower(): value for name, value in (headers or {}).items()}
         if isinstance(body, (dict, list)):
@@ -198,8 +198,12 @@ class World:
         return self.as_(Caller(Actor.ADMIN, "operator", client="fhir-dmp"))
 
     def doctor(
-        self, professional: str = samples.DOCTOR, structure: str = samples.HOSPITAL, profession: str = "10",
-        mode: Mode = Mode.NORMAL, **more: Any,
+        self,
+        professional: str = samples.DOCTOR,
+        structure: str = samples.HOSPITAL,
+        profession: str = "10",
+        mode: Mode = Mode.NORMAL,
+        **more: Any,
     ) -> Client:
         """A health professional."""
         return self.as_(
@@ -251,7 +255,9 @@ class World:
     def authorise(self, ins: str = samples.ANOUK, professional: str = samples.DOCTOR, **period: str) -> str:
         """Give a professional access to a record."""
         return self.consent(
-            ins, "ps-authorisation", actor=[samples.consent_actor(professional)],
+            ins,
+            "ps-authorisation",
+            actor=[samples.consent_actor(professional)],
             purpose=[{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}],
             **({"period": period} if period else {}),
         )

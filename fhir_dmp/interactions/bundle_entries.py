@@ -87,7 +87,7 @@ def _conditions(request: Json, where: str) -> Preconditions:
     match = parse_tags(request["ifMatch"], "ifMatch") if "ifMatch" in request else None
     none_match = parse_tags(request["ifNoneMatch"], "ifNoneMatch") if "ifNoneMatch" in request else None
     return Preconditions(
-        if_match=match.versions if match and not match.any else None,
+        if_match=tuple(match.versions) if match and not match.any else None,
         if_match_any=bool(match and match.any),
         if_none_match_any=bool(none_match and none_match.any),
         if_none_exist=request.get("ifNoneExist"),

@@ -8,7 +8,6 @@ from fhir_dmp.audit.build import audit_record
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.ports import Commit
 
 
 def record(
@@ -46,7 +45,4 @@ def keep(services: Services, *records: AuditRecord) -> None:
     Raises:
         StoreUnavailable: the trail cannot be written, so nothing may be answered.
     """
-    if services.settings.audit.durability == "batched":
-        services.store.commit_soon(Commit(audit=records))
-    else:
-        services.store.commit(Commit(audit=records))
+    services.trail(records)

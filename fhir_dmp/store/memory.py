@@ -298,10 +298,6 @@ class MemoryStore:
         self._audit.extend(commit.audit)
         self._outbox.extend(commit.notices)
 
-    def commit_soon(self, commit: Commit) -> None:
-        """Queue audit records; here they are there at once."""
-        self.commit(commit)
-
     def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
         """Recompute the terms of the next `count` resources."""
         with self._lock:
