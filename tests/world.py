@@ -259,7 +259,7 @@ class World:
             "ps-authorisation",
             actor=[samples.consent_actor(professional)],
             purpose=[{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}],
-            **({"period": period} if period else {}),
+            **extra,
         )
 
 
