@@ -254,6 +254,7 @@ class World:
 
     def authorise(self, ins: str = samples.ANOUK, professional: str = samples.DOCTOR, **period: str) -> str:
         """Give a professional access to a record."""
+        extra: dict[str, Any] = {"period": period} if period else {}
         return self.consent(
             ins,
             "ps-authorisation",
