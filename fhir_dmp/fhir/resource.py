@@ -68,6 +68,14 @@ def parse(body: bytes) -> Json:
         BadRequest: not UTF-8, a byte order mark, not JSON, not an object, a duplicate key, nested too deeply, or a
             character that FHIR strings may not hold. The diagnostics name line and column, never the content.
     """
+    value = parse_any(body)
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be one JSON object.", code="structure")
+    return value
+
+
+def parse_any(body: bytes) -> Any:
+    """Read any JSON value as strictly as `parse` does; a JSON Patch is an array."""
     if body.startswith(b"\xef\xbb\xbf"):
         raise BadRequest("The body starts with a byte order mark; send plain UTF-8.", code="structure")
     try:
@@ -75,18 +83,15 @@ def parse(body: bytes) -> Json:
     except UnicodeDecodeError as error:
         raise BadRequest(f"The body is not UTF-8 (byte {error.start}).", code="structure") from error
     if not text.strip():
-        raise BadRequest("The body is empty; a FHIR resource was expected.", code="structure")
+        raise BadRequest("The body is empty; JSON was expected.", code="structure")
     try:
         value = _decoder.decode(text.strip(" \t\r\n"))
     except json.JSONDecodeError as error:
         raise BadRequest(
-            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.",
-            code="structure",
+            f"The body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.", code="structure"
         ) from error
     except RecursionError as error:
         raise BadRequest("The JSON is nested too deeply.", code="structure") from error
-    if not isinstance(value, dict):
-        raise BadRequest("The body must be one JSON object.", code="structure")
     _check(value, "", 1)
     return value
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fhir_dmp.fhir.draft import Blob
@@ -55,13 +55,11 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Raw bytes to send: chunks of [start, end) out of `size`, with their media type and a file name."""
+    """Raw bytes to send: `read(start, end)` yields the bytes of a range, so that only what is asked for is read."""
 
-    chunks: Iterator[bytes]
+    read: Callable[[int, int], Iterator[bytes]]
     media_type: str
     size: int
-    start: int = 0
-    end: int | None = None
     filename: str = ""
 
 

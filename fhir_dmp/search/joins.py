@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fhir_dmp.errors import Unprocessable
 from fhir_dmp.search.query import And, AnyTerm, Chain, Has, Ids, Node, Not, Nothing, Or
+
+#: Most ids that an intermediate set of a join may hold, in every store.
+JOIN_CAP = 10_000
 
 Find = Callable[[str, Node], list[str]]
 Referenced = Callable[[str, str, Node], list[str]]
@@ -38,3 +42,11 @@ def resolve_joins(node: Node, find: Find, referenced: Referenced) -> Node:
             return Not(resolve_joins(inner, find, referenced))
         case _:
             return node
+
+
+def too_costly(what: str, cap: int) -> Unprocessable:
+    """Return the refusal of a join whose intermediate set exceeds the cap; `what` names its type or parameter."""
+    return Unprocessable(
+        f"The joined search on {what} finds more than {cap} resources; add criteria that make it narrower.",
+        code="too-costly",
+    )

@@ -1,0 +1,29 @@
+"""Attachment URLs: relative in the store, absolute on the wire, so that a server may change its public address.
+
+The replacement works on JSON bytes: `"url":"Binary/` can only occur as a property with that value, because a quote
+inside a string is escaped.
+"""
+
+from __future__ import annotations
+
+from fhir_dmp.fhir.resource import Json
+
+_RELATIVE = (b'"url":"Binary/', b'"url":"Bundle/')
+
+
+def absolute(body: bytes, base: str) -> bytes:
+    """Return DocumentReference JSON whose attachment URLs are absolute at `base`."""
+    for relative in _RELATIVE:
+        if relative in body:
+            body = body.replace(relative, b'"url":"' + base.encode() + b"/" + relative[7:])
+    return body
+
+
+def relative(resource: Json, base: str) -> None:
+    """Make attachment URLs that point at `base` relative, in place (the caller's own copy)."""
+    for content in resource.get("content", ()):
+        attachment = content.get("attachment") if isinstance(content, dict) else None
+        url = attachment.get("url") if isinstance(attachment, dict) else None
+        if isinstance(url, str) and url.startswith(base + "/"):
+            assert isinstance(attachment, dict)
+            attachment["url"] = url[len(base) + 1 :]

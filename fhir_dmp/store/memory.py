@@ -1,0 +1,402 @@
+"""The store in memory: the reference. It keeps everything in plain collections behind one lock and asks `match`.
+
+Correct before fast: a search looks at every current resource of its types. For tests and trials; nothing survives
+the process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from threading import RLock
+
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, NotFound, StaleVersion, VersionConflict
+from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.ports import (
+    AuditPage,
+    AuditQuery,
+    Claim,
+    Commit,
+    HistoryPage,
+    HistoryQuery,
+    Key,
+    Notice,
+    Page,
+    Require,
+    Version,
+    Write,
+)
+from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
+from fhir_dmp.search.match import matches
+from fhir_dmp.search.order import compare, ordered, position_of
+from fhir_dmp.search.query import Node, Position, Search
+from fhir_dmp.search.terms import Terms
+
+CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A current version, its terms, and what it is indexed by."""
+
+    version: Version
+    terms: Terms
+
+
+@dataclass
+class _Change:
+    """A commit in the making: what would replace the current state if every check holds."""
+
+    sequence: int
+    rows: dict[Key, _Row] = field(default_factory=dict)
+    uniques: dict[str, Key | None] = field(default_factory=dict)
+    versions: list[Version] = field(default_factory=list)
+
+
+class MemoryBlobs:
+    """Contents in a dictionary."""
+
+    def __init__(self, inline_limit: int) -> None:
+        self._contents: dict[str, bytes] = {}
+        self._inline_limit = inline_limit
+
+    def stage(self, chunks: Iterator[bytes]) -> Blob:
+        """Take a content in; one above the limit is kept at once, as a durable store would."""
+        data = b"".join(chunks)
+        blob = Blob(hashlib.sha256(data).hexdigest(), hashlib.sha1(data, usedforsecurity=False).digest(), len(data))
+        if len(data) > self._inline_limit:
+            self._contents[blob.sha256] = data
+            return blob
+        return replace(blob, data=data)
+
+    def keep(self, blobs: Iterable[Blob]) -> None:
+        """Store the staged contents of a commit."""
+        for blob in blobs:
+            if blob.data is not None:
+                self._contents.setdefault(blob.sha256, blob.data)
+
+    def size(self, sha256: str) -> int | None:
+        """Return the size in bytes, or None."""
+        data = self._contents.get(sha256)
+        return None if data is None else len(data)
+
+    def read(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` up to `end`, in chunks."""
+        data = self._contents.get(sha256)
+        if data is None:
+            raise NotFound("The content is not stored.")
+        stop = len(data) if end is None else min(end, len(data))
+        return (data[at : min(at + CHUNK, stop)] for at in range(start, stop, CHUNK))
+
+
+class MemoryStore:
+    """Every version in memory, behind one lock."""
+
+    def __init__(self, *, join_cap: int = JOIN_CAP, inline_limit: int = 4 * 1024 * 1024) -> None:
+        self._lock = RLock()
+        self._join_cap = join_cap
+        self._blobs = MemoryBlobs(inline_limit)
+        self._current: dict[Key, _Row] = {}
+        self._versions: dict[Key, list[Version]] = {}
+        self._log: list[Version] = []
+        self._uniques: dict[str, Key] = {}
+        self._claims: dict[str, int] = {}
+        self._sequence = 0
+        self._audit: list[AuditRecord] = []
+        self._outbox: list[Notice] = []
+
+    @property
+    def blobs(self) -> MemoryBlobs:
+        """The contents."""
+        return self._blobs
+
+    @property
+    def transactional(self) -> bool:
+        """Everything is atomic here."""
+        return True
+
+    # Reading
+
+    def read(self, key: Key) -> Version | None:
+        """Return the current version, a tombstone when deleted."""
+        with self._lock:
+            row = self._current.get(key)
+            return None if row is None else row.version
+
+    def read_many(self, keys: Sequence[Key]) -> dict[Key, Version]:
+        """Return the current versions of those keys that exist."""
+        with self._lock:
+            return {key: self._current[key].version for key in keys if key in self._current}
+
+    def read_version(self, key: Key, version: int) -> Version | None:
+        """Return that version."""
+        with self._lock:
+            versions = self._versions.get(key, [])
+            return versions[version - 1] if 1 <= version <= len(versions) else None
+
+    def search(self, search: Search) -> Page:
+        """Return one page; the order and the positions are those of search/order.py."""
+        with self._lock:
+            bound = self._sequence if search.bound is None else search.bound
+            rows = [
+                row for type_ in search.types for row in self._matching(type_, search.node) if row.version.seq <= bound
+            ]
+
+            def place(row: _Row) -> Position:
+                version = row.version
+                return position_of(search.sort, row.terms, version.type, version.id, version.updated_ms)
+
+            return _page(search, ordered(search.sort, rows, place), place, bound)
+
+    def find(self, type_: str, node: Node, limit: int) -> list[str]:
+        """Return at most `limit` ids of matching resources."""
+        with self._lock:
+            return [row.version.id for row in self._matching(type_, node)][:limit]
+
+    def count(self, types: Sequence[str], node: Node) -> int:
+        """Return how many resources match."""
+        with self._lock:
+            return sum(1 for type_ in types for _ in self._matching(type_, node))
+
+    def holder(self, unique: str) -> Key | None:
+        """Return the resource that holds the business key."""
+        with self._lock:
+            return self._uniques.get(unique)
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return versions by descending sequence."""
+        with self._lock:
+            node = None if query.node is None else self._resolved(query.node)
+            found = [v for v in reversed(self._log) if self._in_history(v, query, node)]
+            rest = [v for v in found if query.before_seq is None or v.seq < query.before_seq]
+            page = tuple(rest[: query.count])
+            return HistoryPage(page, page[-1].seq if page and len(rest) > len(page) else None, len(found))
+
+    def sequence(self) -> int:
+        """Return the last sequence."""
+        with self._lock:
+            return self._sequence
+
+    def types(self) -> dict[str, int]:
+        """Return how many current resources of each type there are."""
+        with self._lock:
+            counts: dict[str, int] = {}
+            for key, row in self._current.items():
+                if not row.version.deleted:
+                    counts[key.type] = counts.get(key.type, 0) + 1
+            return counts
+
+    def _matching(self, type_: str, node: Node) -> list[_Row]:
+        resolved = self._resolved(node)
+        rows = [row for row in self._current.values() if row.version.type == type_ and not row.version.deleted]
+        return [row for row in rows if _satisfies(row, resolved)]
+
+    def _resolved(self, node: Node) -> Node:
+        return resolve_joins(node, self._find_capped, self._referenced)
+
+    def _find_capped(self, type_: str, node: Node) -> list[str]:
+        ids = self.find(type_, node, self._join_cap + 1)
+        if len(ids) > self._join_cap:
+            raise too_costly(type_, self._join_cap)
+        return ids
+
+    def _referenced(self, type_: str, param: str, node: Node) -> list[str]:
+        start = f"{param}=r:"
+        found = {
+            token.removeprefix(start)
+            for row in self._matching(type_, node)
+            for token in row.terms.tokens
+            if token.startswith(start)
+        }
+        if len(found) > self._join_cap:
+            raise too_costly(f"{type_}:{param}", self._join_cap)
+        return list(found)
+
+    def _in_history(self, version: Version, query: HistoryQuery, node: Node | None) -> bool:
+        if (query.type is not None and version.type != query.type) or (query.id is not None and version.id != query.id):
+            return False
+        if query.types is not None and version.type not in query.types:
+            return False
+        if query.since_ms is not None and version.updated_ms < query.since_ms:
+            return False
+        if query.at is not None and not self._was_current(version, *query.at):
+            return False
+        return node is None or _satisfies(self._current[version.key], node)
+
+    def _was_current(self, version: Version, low: float, high: float) -> bool:
+        versions = self._versions[version.key]
+        ended = versions[version.version].updated_ms if version.version < len(versions) else None
+        return version.updated_ms < high and (ended is None or ended > low)
+
+    # Writing
+
+    def commit(self, commit: Commit) -> tuple[Version, ...]:
+        """Apply everything or nothing."""
+        with self._lock:
+            self._check_requires(commit.requires)
+            self._check_claims(commit.claims)
+            change = _Change(self._sequence)
+            for write in commit.writes:
+                self._plan(write, change)
+            if commit.claims and not commit.writes:
+                change.sequence += 1
+            self._apply(change, commit)
+            return tuple(change.versions)
+
+    def _check_requires(self, requires: Iterable[Require]) -> None:
+        for require in requires:
+            row = self._current.get(require.key)
+            current = 0 if row is None else row.version.version
+            if current != require.version:
+                raise _conflict(require.key, require.version, current)
+
+    def _check_claims(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            if self._claims.get(claim.key, 0) > claim.seen:
+                raise ClaimLost("Another request has just created what this one was looking for.")
+
+    def _plan(self, write: Write, change: _Change) -> None:
+        key = Key(write.type, write.id)
+        row = change.rows.get(key) or self._current.get(key)
+        current = 0 if row is None else row.version.version
+        if current != write.version - 1:
+            raise _conflict(key, write.version - 1, current)
+        change.sequence += 1
+        version = _version(write, change.sequence)
+        self._plan_uniques(key, row, write, change)
+        change.rows[key] = _Row(version, write.terms)
+        change.versions.append(version)
+
+    def _plan_uniques(self, key: Key, row: _Row | None, write: Write, change: _Change) -> None:
+        for unique in row.terms.uniques if row is not None else ():
+            if self._holder(unique, change) == key:
+                change.uniques[unique] = None
+        for unique in () if write.deleted else write.terms.uniques:
+            holder = self._holder(unique, change)
+            if holder is not None and holder != key:
+                raise DuplicateKey(unique, KeyHolder(holder.type, holder.id))
+            change.uniques[unique] = key
+
+    def _holder(self, unique: str, change: _Change) -> Key | None:
+        return change.uniques[unique] if unique in change.uniques else self._uniques.get(unique)
+
+    def _apply(self, change: _Change, commit: Commit) -> None:
+        self._sequence = change.sequence
+        self._current.update(change.rows)
+        for version in change.versions:
+            self._versions.setdefault(version.key, []).append(version)
+        self._log.extend(change.versions)
+        for unique, holder in change.uniques.items():
+            if holder is None:
+                self._uniques.pop(unique, None)
+            else:
+                self._uniques[unique] = holder
+        self._claims.update({claim.key: self._sequence for claim in commit.claims})
+        self._blobs.keep(commit.blobs)
+        self._audit.extend(commit.audit)
+        self._outbox.extend(commit.notices)
+
+    def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
+        """Recompute the terms of the next `count` resources."""
+        with self._lock:
+            ids = sorted(k.id for k, row in self._current.items() if k.type == type_ and not row.version.deleted)
+            todo = [id_ for id_ in ids if after is None or id_ > after][:count]
+            for id_ in todo:
+                self._reindex_one(Key(type_, id_), terms)
+            return todo[-1] if todo and todo[-1] != ids[-1] else None
+
+    def _reindex_one(self, key: Key, terms: Callable[[Version], Terms]) -> None:
+        row = self._current[key]
+        new = terms(row.version)
+        change = _Change(self._sequence)
+        write = Write(key.type, key.id, row.version.version, row.version.updated_ms, row.version.body, new)
+        self._plan_uniques(key, row, write, change)
+        change.rows[key] = _Row(replace(row.version, patient=new.patient), new)
+        self._apply(change, Commit())
+
+    # Audit, outbox, life
+
+    def audit(self, query: AuditQuery) -> AuditPage:
+        """Return a slice of the trail, newest first."""
+        with self._lock:
+            found = [
+                (at, record)
+                for at, record in zip(range(len(self._audit), 0, -1), reversed(self._audit), strict=True)
+                if (query.before is None or at < query.before) and _in_slice(record, query)
+            ]
+        page = tuple(found[: query.count])
+        return AuditPage(page, page[-1][0] if page and len(found) > len(page) else None)
+
+    def audit_record(self, id_: str) -> tuple[int, AuditRecord] | None:
+        """Return the record of that AuditEvent."""
+        with self._lock:
+            return next(((at, record) for at, record in enumerate(self._audit, 1) if record.id == id_), None)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Return the queued messages, oldest first."""
+        with self._lock:
+            return tuple(self._outbox)
+
+    def ping(self) -> None:
+        """Memory always answers."""
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _conflict(key: Key, expected: int, current: int) -> VersionConflict:
+    return VersionConflict(StaleVersion(key.type, key.id, expected, current or None))
+
+
+def _version(write: Write, seq: int) -> Version:
+    return Version(
+        type=write.type,
+        id=write.id,
+        version=write.version,
+        updated_ms=write.updated_ms,
+        seq=seq,
+        body=write.body,
+        method=write.method,
+        deleted=write.deleted,
+        blob=write.blob,
+        patient=write.terms.patient,
+    )
+
+
+def _satisfies(row: _Row, node: Node) -> bool:
+    return matches(node, row.terms, id_=row.version.id, updated_ms=row.version.updated_ms)
+
+
+def _in_slice(record: AuditRecord, query: AuditQuery) -> bool:
+    if query.patient is not None and record.patient != query.patient:
+        return False
+    if query.low_ms is not None and record.recorded_ms < query.low_ms:
+        return False
+    if query.high_ms is not None and record.recorded_ms >= query.high_ms:
+        return False
+    return query.keep is None or query.keep(record)
+
+
+def _page(search: Search, rows: list[_Row], place: Callable[[_Row], Position], bound: int) -> Page:
+    """Cut the page out of all matching rows, which are in order."""
+    rest = [row for row in rows if _within(search, place(row))]
+    if search.count <= 0:
+        return Page((), bound=bound, total=len(rows) if search.total else None)
+    backwards = search.before is not None
+    page = rest[-search.count :] if backwards else rest[: search.count]
+    more = len(rest) > len(page)
+    return Page(
+        tuple(row.version for row in page),
+        next=place(page[-1]) if page and (backwards or more) else None,
+        previous=place(page[0]) if page and (more if backwards else search.after is not None) else None,
+        bound=bound,
+        total=len(rows) if search.total else None,
+    )
+
+
+def _within(search: Search, place: Position) -> bool:
+    if search.before is not None:
+        return compare(search.sort, place, search.before) < 0
+    return search.after is None or compare(search.sort, place, search.after) > 0

@@ -1,0 +1,24 @@
+"""The stores under test. Each opener gives a new, empty store in a folder of its own; add a line to test another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fhir_dmp.ports import ResourceStore
+from fhir_dmp.store.memory import MemoryStore
+
+#: Small, so that a test reaches it with few resources.
+JOIN_CAP = 30
+
+Opener = Callable[[Path], ResourceStore]
+
+
+def open_memory(folder: Path) -> ResourceStore:
+    """Return an empty store in memory."""
+    return MemoryStore(join_cap=JOIN_CAP)
+
+
+STORES: dict[str, Opener] = {
+    "memory": open_memory,
+}
