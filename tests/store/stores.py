@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.store.memory import MemoryStore
+from tests.store.mongo import servers
 
 #: Small, so that a test reaches it with few resources.
 JOIN_CAP = 30
@@ -21,4 +22,7 @@ def open_memory(folder: Path) -> ResourceStore:
 
 STORES: dict[str, Opener] = {
     "memory": open_memory,
+    "mongomock": lambda _: servers.open_mongomock(JOIN_CAP),
+    "mongo-wire": lambda _: servers.open_ferretdb(JOIN_CAP),
+    "mongo-replica-set": lambda _: servers.open_given(JOIN_CAP),
 }

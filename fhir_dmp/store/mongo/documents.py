@@ -13,15 +13,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import fields
-from typing import Any
 
 import zstandard
 from bson import Binary
 
+from fhir_dmp.audit.codec import encode
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.ports import Notice, Version, Write
+from fhir_dmp.search.query import SortValue
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.store.mongo.views import Doc
 
@@ -35,7 +35,8 @@ SHARED = "*"
 SHARED_BUCKET = -1
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _INT64 = 2**63
-_LARGEST = 1.7976931348623157e308
+#: The largest number; stands for infinity, which not every server takes.
+LARGEST = 1.7976931348623157e308
 
 
 class _Codecs(threading.local):
@@ -56,14 +57,14 @@ def packed(body: bytes) -> Binary:
 
 def unpacked(stored: bytes) -> bytes:
     """Return the body as it was accepted."""
-    return _codecs.unpack.decompress(stored) if stored.startswith(_ZSTD_MAGIC) else stored
+    return _codecs.unpack.decompress(stored) if stored.startswith(_ZSTD_MAGIC) else bytes(stored)
 
 
 def number(value: float) -> float:
     """Return a number that BSON can hold and every server compares (no infinity, no integer above 64 bits)."""
     if isinstance(value, int):
         return value if -_INT64 <= value < _INT64 else float(value)
-    return max(-_LARGEST, min(_LARGEST, value))
+    return max(-LARGEST, min(LARGEST, value))
 
 
 def is_reference(token: str) -> bool:
@@ -119,16 +120,21 @@ def term_fields(id_: str, terms: Terms) -> Doc:
         "x": sorted(strings | words),
         "q": [{"k": key, "lo": number(low), "hi": number(high)} for key, low, high in terms.spans],
         "o": {},
+        "dt": None,
         "uq": list(terms.uniques),
         "cp": terms.patient,
     }
     for param, (ascending, descending) in terms.sort.items():
-        doc["o"][_escaped(param)] = {"a": ascending, "z": 1}
+        doc["o"][_escaped(param)] = {"a": _sortable(ascending), "z": 1}
         if param == "date":
-            doc["dt"] = descending
+            doc["dt"] = _sortable(descending)
         else:
-            doc["o"][_escaped(param)]["d"] = descending
+            doc["o"][_escaped(param)]["d"] = _sortable(descending)
     return doc
+
+
+def _sortable(value: SortValue) -> SortValue:
+    return value if isinstance(value, str) else number(value)
 
 
 def _content(write: Write, sequence: int) -> Doc:
@@ -196,24 +202,9 @@ def written_version(write: Write, sequence: int) -> Version:
     )
 
 
-_RECORD_FIELDS = fields(AuditRecord)
-_REQUIRED = ("id", "kind", "recorded_ms")
-
-
 def audit_document(record: AuditRecord) -> Doc:
-    """Return the fields of a record that say something; defaults are left out."""
-    doc: Doc = {}
-    for item in _RECORD_FIELDS:
-        value = getattr(record, item.name)
-        if item.name in _REQUIRED or value != item.default:
-            doc[item.name] = _plain(value)
-    return doc
-
-
-def audit_record(doc: Doc) -> AuditRecord:
-    """Return the record that a document holds."""
-    found = {item.name: _tuples(doc[item.name]) for item in _RECORD_FIELDS if item.name in doc}
-    return AuditRecord(**found)
+    """Return the row of an audit record: the bytes that are chained, and what the trail is searched by."""
+    return {"pat": record.patient, "u": record.recorded_ms, "b": Binary(encode(record))}
 
 
 def notice_document(notice: Notice) -> Doc:
@@ -222,19 +213,11 @@ def notice_document(notice: Notice) -> Doc:
         "event": notice.event,
         "patient": notice.patient,
         "created_ms": notice.created_ms,
-        "variables": [list(pair) for pair in notice.variables],
+        "variables": [{"k": name, "v": value} for name, value in notice.variables],
     }
 
 
 def notice_of(doc: Doc, id_: str) -> Notice:
     """Return the message that a document holds."""
-    pairs = tuple((name, value) for name, value in doc["variables"])
+    pairs = tuple((pair["k"], pair["v"]) for pair in doc["variables"])
     return Notice(id_, doc["event"], doc["patient"], doc["created_ms"], pairs)
-
-
-def _plain(value: Any) -> Any:
-    return [_plain(part) for part in value] if isinstance(value, tuple) else value
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value

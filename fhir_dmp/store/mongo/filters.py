@@ -6,7 +6,8 @@ and Has are resolved before (search/joins.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 from fhir_dmp.search.query import (
@@ -34,6 +35,9 @@ from fhir_dmp.store.mongo.views import Filter, everything_of
 _LAST_CHARACTER = 0x10FFFF
 _SPECIAL = frozenset("\\.^$|()[]{}*+?")
 
+#: Holds for no row at all.
+NOTHING: Filter = {"_id": {"$in": []}}
+
 #: How each relation of a span reads as alternatives of conditions on (lo, hi), with the query's bounds "low", "high".
 _SPANS: dict[Op, tuple[tuple[tuple[str, str, str], ...], ...]] = {
     Op.EQ: ((("lo", "$gte", "low"), ("hi", "$lte", "high")),),
@@ -48,35 +52,47 @@ _SPANS: dict[Op, tuple[tuple[tuple[str, str, str], ...], ...]] = {
 }
 
 
-def compiled(node: Node, address: str) -> Filter:
-    """Return the filter that holds for the rows that satisfy the node. address: the field of the logical id."""
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How filters are written for a server. address: the field of the logical id.
+
+    elem_match: `$elemMatch` judges all its conditions on one element, and reaches into embedded documents. FerretDB 1
+    does neither: it gets regular expressions for texts, and spans are judged outside (without_spans).
+    """
+
+    address: str
+    elem_match: bool = True
+
+
+def compiled(node: Node, dialect: Dialect) -> Filter:
+    """Return the filter that holds for the rows that satisfy the node."""
     match node:
         case Everything():
             return {}
         case Nothing():
-            return {address: {"$in": []}}
+            return dict(NOTHING)
         case Term(key):
             return _tokens([key])
         case AnyTerm(keys):
             return _any_token(keys)
         case Prefix(param, text):
-            return _starting(f"{param}|{text}")
+            return _starting(f"{param}|{text}", dialect)
         case Contains(param, text):
-            return _containing(param, text)
+            return _containing(param, text, dialect)
         case Span(key, op, low, high):
             return _either([_span(key, part, low, high) for part in _SPANS[op]])
         case Words(param, words):
-            return everything_of(*(_starting(f"{param}#{word}") for word in words))
+            return everything_of(*(_starting(f"{param}#{word}", dialect) for word in words))
         case Ids(ids):
-            return {address: {"$in": list(ids)}}
+            return {dialect.address: {"$in": list(ids)}}
         case LastUpdated(op, low, high):
             return _either([_updated(part, low, high) for part in _SPANS[op]])
         case And(nodes):
-            return everything_of(*(compiled(part, address) for part in nodes))
+            return everything_of(*(compiled(part, dialect) for part in nodes))
         case Or(nodes):
-            return _either([compiled(part, address) for part in nodes])
+            return _either([compiled(part, dialect) for part in nodes])
         case Not(inner):
-            return {"$nor": [compiled(inner, address)]}
+            return {"$nor": [compiled(inner, dialect)]}
         case Chain() | Has():
             raise TypeError("joins are resolved before a query is compiled (search/joins.py)")
         case _:
@@ -84,13 +100,15 @@ def compiled(node: Node, address: str) -> Filter:
 
 
 def _either(parts: Sequence[Filter]) -> Filter:
+    if not parts:
+        return dict(NOTHING)
     return parts[0] if len(parts) == 1 else {"$or": list(parts)}
 
 
 def _any_token(keys: Sequence[str]) -> Filter:
     """References and other tokens live in two arrays, each with its own indexes."""
     groups = [[key for key in keys if is_reference(key) is wanted] for wanted in (True, False)]
-    return _either([_tokens(group) for group in groups if group] or [{"t": {"$in": []}}])
+    return _either([_tokens(group) for group in groups if group])
 
 
 def _tokens(keys: list[str]) -> Filter:
@@ -104,16 +122,24 @@ def _tokens(keys: list[str]) -> Filter:
     return {"pat": {"$in": [*dict.fromkeys(patients), SHARED]}, "r": wanted}
 
 
-def _starting(text: str) -> Filter:
+def _starting(text: str, dialect: Dialect) -> Filter:
+    if not dialect.elem_match:
+        return {"x": {"$regex": f"^{_literal(text)}"}}
     return {"x": {"$elemMatch": {"$gte": text, "$lt": _after(text)}}}
 
 
-def _containing(param: str, text: str) -> Filter:
+def _containing(param: str, text: str, dialect: Dialect) -> Filter:
     """The range limits the scan to the entries of one parameter; the expression judges them. Case is folded already."""
     start = f"{param}|"
-    inside = "".join(f"\\{c}" if c in _SPECIAL else c for c in text)
-    pattern = f"^{param.replace('.', chr(92) + '.')}\\|[\\s\\S]*{inside}"
+    pattern = f"^{_literal(start)}[\\s\\S]*{_literal(text)}"
+    if not dialect.elem_match:
+        return {"x": {"$regex": pattern}}
     return {"x": {"$elemMatch": {"$gte": start, "$lt": _after(start), "$regex": pattern}}}
+
+
+def _literal(text: str) -> str:
+    """Return the text as a part of a regular expression in which nothing is special."""
+    return "".join(f"\\{character}" if character in _SPECIAL else character for character in text)
 
 
 def _after(text: str) -> str:
@@ -139,7 +165,7 @@ def _updated(part: Sequence[tuple[str, str, str]], low: float, high: float) -> F
     return {"$and": [{"u": {operator: bounds[bound] - shift[field]}} for field, operator, bound in part]}
 
 
-def without_spans(node: Node, find: Callable[[Span], Sequence[str]]) -> Node:
+def without_spans(node: Node, find: Callable[[Span], Iterable[str]]) -> Node:
     """Replace every Span by the ids that `find` gives for it.
 
     For servers whose $elemMatch does not reach into embedded documents (FerretDB 1): the bounds of one span must be

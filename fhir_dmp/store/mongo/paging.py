@@ -11,17 +11,21 @@ from dataclasses import dataclass
 
 from fhir_dmp.search.order import ID, LAST_UPDATED, effective
 from fhir_dmp.search.query import Position, SortKey, SortValue
-from fhir_dmp.store.mongo.documents import sort_field
+from fhir_dmp.store.mongo.documents import LARGEST, sort_field
 from fhir_dmp.store.mongo.views import Doc, Filter, View, everything_of
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field of the order. direction: 1 or -1 when read forwards. optional: rows may lack it (they come last)."""
+    """One field of the order. direction: 1 or -1 when read forwards.
+
+    optional: rows may lack it (they come last). mixed: it holds numbers in some rows and texts in others.
+    """
 
     field: str
     direction: int
     optional: bool = False
+    mixed: bool = False
 
 
 def columns(sort: Sequence[SortKey], address: str) -> tuple[Column, ...]:
@@ -35,11 +39,11 @@ def columns(sort: Sequence[SortKey], address: str) -> tuple[Column, ...]:
         if key.param == LAST_UPDATED:
             found.append(Column("u", direction))
         elif key.descending:
-            found.append(Column(sort_field(key.param, "d"), -1, optional=True))
+            found.append(Column(sort_field(key.param, "d"), -1, optional=True, mixed=True))
         else:
             # null sorts first in ascending order: presence, descending, comes before it
             found.append(Column(sort_field(key.param, "z"), -1, optional=True))
-            found.append(Column(sort_field(key.param, "a"), 1))
+            found.append(Column(sort_field(key.param, "a"), 1, mixed=True))
     unique: dict[str, Column] = {}
     for column in found:
         unique.setdefault(column.field, column)
@@ -91,6 +95,9 @@ def _beyond(part: Column, value: SortValue | None, sign: int) -> Iterator[Filter
             yield {part.field: {"$ne": None}}
         return
     yield {part.field: {"$gt" if ascending else "$lt": value}}
+    if part.mixed and isinstance(value, str) is not ascending:
+        # comparisons stay within a type; numbers come before texts
+        yield {part.field: {"$gte": ""} if ascending else {"$lte": LARGEST}}
     if not ascending and part.optional:
         yield {part.field: {"$eq": None}}
 
@@ -113,5 +120,5 @@ def _value(doc: Doc, key: SortKey, address: str) -> SortValue | None:
 
 def projection(sort: Sequence[SortKey]) -> dict[str, int]:
     """Return the fields that a page needs: the version and its place, not its terms."""
-    wanted = {name: 1 for name in ("i", "v", "u", "s", "d", "m", "b", "blob", "cp", "dt")}
+    wanted = dict.fromkeys(("i", "v", "u", "s", "d", "m", "b", "blob", "cp", "dt"), 1)
     return wanted | ({"o": 1} if sort else {})
