@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
+import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from queue import SimpleQueue
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fhir_dmp import definitions, keyring
 from fhir_dmp.access.decision import Rules as AccessRules
 from fhir_dmp.access.matrix import Matrix, parse_matrix
+from fhir_dmp.audit.event import Site
+from fhir_dmp.audit.kinds import event_kinds
+from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.rules import Rules as DocumentRules
-from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
@@ -24,7 +31,7 @@ from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, ResourceStore
+from fhir_dmp.ports import Clock, Commit, ResourceStore
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.terminology.codes import Codes
@@ -142,9 +149,11 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
     structures = Structures(definitions.load_json(TABLE))
     ins = InsRules(settings.canonical_base, settings.identity.ins_key_check, settings.identity.ins_test_allowed)
     ticking = clock or SystemClock()
+    opened = store or open_store(settings.store)
     return Wired(
         settings=settings,
-        store=store or open_store(settings.store),
+        store=opened,
+        trail=_trail(opened, settings),
         clock=ticking,
         ids=RandomIds(),
         zone=zone,
@@ -155,12 +164,48 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         documents=_document_rules(settings, base, ins),
         matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
-        events=definitions.load_toml("audit/events.toml"),
+        events=event_kinds(definitions.read("audit/events.toml"), settings.canonical_base),
+        site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
         verifier=Verifier(keyring.signing_keys(folder), issuer, base, settings.security.token_leeway_s),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
     )
+
+
+class BatchedTrail:
+    """Audit records of reads, committed together every tenth of a second: a crash may lose those of that time."""
+
+    def __init__(self, store: ResourceStore, every_s: float = 0.1) -> None:
+        self._store = store
+        self._every_s = every_s
+        self._waiting: SimpleQueue[tuple[AuditRecord, ...]] = SimpleQueue()
+        threading.Thread(target=self._run, name="audit-trail", daemon=True).start()
+
+    def __call__(self, records: tuple[AuditRecord, ...]) -> None:
+        """Queue records."""
+        self._waiting.put(records)
+
+    def _run(self) -> None:
+        while True:
+            batch = list(self._waiting.get())
+            time.sleep(self._every_s)
+            while not self._waiting.empty():
+                batch.extend(self._waiting.get())
+            try:
+                self._store.commit(Commit(audit=tuple(batch)))
+            except StoreUnavailable:
+                logging.getLogger("fhir_dmp").exception("%d audit records could not be written", len(batch))
+
+
+def _trail(store: ResourceStore, settings: Settings) -> Callable[[tuple[AuditRecord, ...]], None]:
+    if settings.audit.durability == "batched":
+        return BatchedTrail(store)
+    return lambda records: _commit_now(store, records)
+
+
+def _commit_now(store: ResourceStore, records: tuple[AuditRecord, ...]) -> None:
+    store.commit(Commit(audit=records))
 
 
 def public_urls(settings: Settings) -> tuple[str, str]:

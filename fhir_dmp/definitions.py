@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,6 @@ def read(name: str) -> bytes:
 def load_json(name: str) -> Any:
     """Return a JSON data file."""
     return orjson.loads(read(name))
-
-
-def load_toml(name: str) -> Any:
-    """Return a TOML data file of the package."""
-    return tomllib.loads(read(name).decode())
 
 
 def each_json(folder: str) -> Iterator[tuple[str, Any]]:

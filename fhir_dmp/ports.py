@@ -250,9 +250,6 @@ class ResourceStore(Protocol):
             StoreUnavailable: the database could not be reached; nothing was written.
         """
 
-    def commit_soon(self, commit: Commit) -> None:
-        """Queue a commit of audit records; it is durable within a second, and lost only if the process dies."""
-
     def audit(self, query: AuditQuery) -> AuditPage:
         """Return a slice of the audit trail, newest first."""
 

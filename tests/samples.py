@@ -246,3 +246,33 @@ def submission(unique: str, *, ins: str = ANOUK, content: bytes = TEXT, **more: 
             {"fullUrl": binary_url, "resource": binary, "request": {"method": "POST", "url": "Binary"}},
         ],
     }
+
+
+def consent_actor(professional: str, system: str = "urn:oid:1.2.250.1.71.4.2.1") -> Json:
+    """Return a provision.actor that names a professional (or a structure, by its system)."""
+    return {
+        "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
+        "reference": {"identifier": {"system": system, "value": professional}},
+    }
+
+
+def consent(patient_id: str, kind: str, *, deny: bool = False, **provision: Any) -> Json:
+    """Return a Consent of a kind, as the record's own rules want it."""
+    return {
+        "resourceType": "Consent",
+        "status": "active",
+        "scope": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]
+        },
+        "category": [
+            {"coding": [{"system": LOINC, "code": "59284-0"}]},
+            {"coding": [{"system": "https://dmp-fhir.example/ig/CodeSystem/dmp-consent-kind", "code": kind}]},
+        ],
+        "patient": {"reference": f"Patient/{patient_id}"},
+        "dateTime": "2026-01-02T10:00:00+01:00",
+        "performer": [{"reference": f"Patient/{patient_id}"}],
+        "organization": [{"display": "Opérateur du DMP"}],
+        "sourceAttachment": {"title": "Recueilli en consultation"},
+        "policy": [{"uri": "urn:oid:1.2.250.1.213.4.1.2.3"}],
+        "provision": {"type": "deny" if deny else "permit", **provision},
+    }

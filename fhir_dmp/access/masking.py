@@ -13,7 +13,7 @@ _MASKED: Json = {"extension": [{"url": DATA_ABSENT, "valueCode": "masked"}]}
 
 
 def references_to_check(resource: Json) -> tuple[str, ...]:
-    """Return the local documents (`DocumentReference/x`, `Binary/x`, `Bundle/x`, `List/x`) that a resource refers to."""
+    """Return the documents and lists (`DocumentReference/x`, `Binary/x`...) that a resource refers to."""
     return tuple(dict.fromkeys(place for place in _places(resource) if place.split("/", 1)[0] in _HIDEABLE))
 
 

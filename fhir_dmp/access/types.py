@@ -1,7 +1,7 @@
 """How access to each resource type is decided: one table, and the gate of searches without a patient (A4).
 
 `patient`: entry to the record is enough (R4 Patient compartment). `document`: entry and block D for each document.
-`directory`: anyone with the scope reads, the operator writes. `conformance`: anyone reads. `consent`, `audit`: their own
+`directory`: anyone with the scope reads, the operator writes. `conformance`: anyone reads. `consent`, `audit`: own
 rules. `admin`: the operator only. https://hl7.org/fhir/R4/compartmentdefinition-patient.html
 """
 

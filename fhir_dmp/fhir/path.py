@@ -23,7 +23,7 @@ from typing import Any
 
 from fhir_dmp.fhir.path_compile import compile_tree
 from fhir_dmp.fhir.path_parser import PathError, PathSyntaxError, parse_path
-from fhir_dmp.fhir.path_tree import Binary, Call, Index, Member, Tree, Typed
+from fhir_dmp.fhir.path_tree import Binary, Call, Index, Member, Tree, Typed, Variable
 from fhir_dmp.fhir.path_types import is_kind_of
 from fhir_dmp.fhir.path_values import (
     Environment,
@@ -38,7 +38,7 @@ from fhir_dmp.fhir.path_values import (
 )
 from fhir_dmp.fhir.resource import Json
 
-__all__ = ["Location", "Path", "PathError", "PathSyntaxError", "Unresolved", "compile_path", "locate"]
+__all__ = ["Location", "Path", "PathError", "PathSyntaxError", "Unresolved", "compile_list", "compile_path", "locate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +83,31 @@ class Path:
         """Return what the expression says as a condition; None when it leaves it open (an empty collection)."""
         return truth(self.items(resource, now))
 
-    def locate(self, resource: Json, now: datetime | None = None) -> list[Location]:
-        """Return the places of the matches inside the resource; what an expression computes has no place."""
-        return [
-            Location(item.value, item.holder, item.key, item.index, type_of(item))
-            for item in self.items(resource, now)
-            if item.holder is not None or item.value is resource
-        ]
+    def locate(
+        self, resource: Json, now: datetime | None = None, *, environment: Environment | None = None
+    ) -> list[Location]:
+        """Return the places of the matches inside the resource.
 
-    def items(self, resource: Json, now: datetime | None = None) -> list[Item]:
+        environment: to let several expressions on one resource share what they may spend.
+
+        Raises:
+            PathError: the expression computes values that stand nowhere in the resource, or does far too much work.
+        """
+        found = self.items(resource, now, environment=environment)
+        if any(item.holder is None and item.value is not resource for item in found):
+            raise PathError("the expression computes a value; a place in the resource is needed")
+        return [Location(item.value, item.holder, item.key, item.index, type_of(item)) for item in found]
+
+    def items(
+        self, resource: Json, now: datetime | None = None, *, environment: Environment | None = None
+    ) -> list[Item]:
         """Return the nodes found."""
         name = resource.get("resourceType")
         alternatives = self._for_type.get(name) if isinstance(name, str) else None
         if alternatives is None:
             alternatives = self._applicable(name if isinstance(name, str) else "")
-        root = Item(resource)
-        scope = Scope(Environment(root, now), [root])
+        env = environment or Environment(Item(resource), now)
+        scope = Scope(env, [env.root])
         if len(alternatives) == 1:
             return alternatives[0](scope)
         return distinct([item for evaluate in alternatives for item in evaluate(scope)], scope.env)
@@ -150,6 +159,20 @@ def compile_path(expression: str, *, regex: bool = True) -> Path:
         PathSyntaxError: with the position of what cannot be read.
     """
     return Path(expression, _alternatives(parse_path(expression), regex))
+
+
+@lru_cache(maxsize=512)
+def compile_list(expression: str) -> tuple[Path, str]:
+    """Split a client's expression that names a list: (the path of the object that holds it, the element's name).
+
+    Raises:
+        PathSyntaxError: it cannot be read, or does not end with the name of an element.
+    """
+    tree = parse_path(expression)
+    if not isinstance(tree, Member) or (tree.target is None and tree.name[:1].isupper()):
+        raise PathSyntaxError("the expression must end with the name of a list")
+    holder = tree.target or Variable("$this", 0)
+    return Path(expression, _alternatives(holder, regex=False)), tree.name
 
 
 def locate(expression: str, resource: Json, now: datetime | None = None) -> list[Location]:

@@ -133,6 +133,8 @@ class _Parser:
 
     @staticmethod
     def named(token: _Token) -> str:
+        if token.kind == "string":
+            return "a text"  # its content may be personal data
         return "the end" if token.kind == "end" else repr(token.text[:40])
 
     def operator(self) -> str | None:

@@ -12,7 +12,8 @@ from itertools import chain
 
 from fhir_dmp.errors import UnsupportedMedia
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.fhir.resource import parse, parse_any
+from fhir_dmp.fhir.json_patch import read_json_patch
+from fhir_dmp.fhir.resource import parse
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.fhir.xml import from_xml
 from fhir_dmp.http.body import Body
@@ -108,7 +109,7 @@ def _parsed(
     given: MediaType, declared: str, chunks: Iterator[bytes], request: Request, intake: Intake
 ) -> Payload | None:
     if given.name == JSON_PATCH:
-        return Payload(given.name, declared, patch=parse_any(b"".join(chunks)))
+        return Payload(given.name, declared, patch=read_json_patch(b"".join(chunks)))
     if NAMES[given.name] is Format.XML:
         return _xml(given, declared, b"".join(chunks), request, intake)
     return _json(given, declared, chunks, intake.blobs)

@@ -6,7 +6,7 @@ know of looks exactly like one that never existed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fhir_dmp.access.consent import Reading
@@ -14,21 +14,21 @@ from fhir_dmp.access.consent_rules import may_read_consent
 from fhir_dmp.access.decide import enter, gate
 from fhir_dmp.access.decision import Decision, Effect, Op
 from fhir_dmp.access.document import document_facts
-from fhir_dmp.access.facts import Dossier, PatientFacts
+from fhir_dmp.access.facts import Dossier
 from fhir_dmp.access.masking import mask_references
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.restrict import restrict
 from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consents, type_access
 from fhir_dmp.access.visibility import visible
 from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
-from fhir_dmp.fhir.resource import Json, dump, parse_stored
+from fhir_dmp.fhir.resource import dump, parse_stored
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions import gather, showing
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
-from fhir_dmp.search.query import AnyTerm, Everything, Ids, Node, Nothing, Query, Term, both, either
+from fhir_dmp.search.query import Everything, Ids, Node, Nothing, Query, Term, both, either
 
 
 def _as_stored(version: Version) -> bytes:
@@ -283,9 +283,12 @@ def _shown(call: Call, version: Version, op: Op, services: Services, *, deleted_
     facts = gather.facts_of(version.patient, services)
     decision = enter(call.caller, op, facts, services.access, documents=True)
     document = document_facts(parse_stored(version.body))
-    return decision.permitted and visible(
-        call.caller, decision, document, facts, services.access, services.matrix, deleted_asked=deleted_asked
-    ).permitted
+    return (
+        decision.permitted
+        and visible(
+            call.caller, decision, document, facts, services.access, services.matrix, deleted_asked=deleted_asked
+        ).permitted
+    )
 
 
 def to_search(
@@ -305,7 +308,7 @@ def to_search(
     for each in query.types if type_ == "*" else (type_,):
         need(call.caller, "s", each, services)
     if call.caller.is_admin:
-        patients = _searched(query, compartment, services)
+        patients = searched(query, compartment, services)
         return Scope(patients=tuple(patients), count_all=type_ in ("DocumentReference", "List"))
     kinds = {type_access(each).kind for each in (query.types if type_ == "*" else (type_,))}
     if kinds <= {Kind.DIRECTORY, Kind.CONFORMANCE}:
@@ -331,7 +334,7 @@ def _gate(call: Call, query: Query, type_: str, services: Services) -> None:
             raise refusal(refused, services.canonical)
 
 
-def _searched(query: Query, compartment: str | None, services: Services) -> dict[str, None]:
+def searched(query: Query, compartment: str | None, services: Services) -> dict[str, None]:
     """Return the patients (`Patient/id`) that a search is limited to; unknown identifiers give none."""
     found: dict[str, None] = {}
     if compartment is not None and compartment.startswith("Patient/"):
@@ -348,7 +351,7 @@ def _searched(query: Query, compartment: str | None, services: Services) -> dict
 def _search_record(call: Call, query: Query, type_: str, services: Services, *, compartment: str | None) -> Scope:
     if compartment is not None and not compartment.startswith("Patient/"):
         raise Forbidden("Only the compartments of patients may be searched.")
-    patients = tuple(_searched(query, compartment, services)) or _own_record(call.caller, query)
+    patients = tuple(searched(query, compartment, services)) or _own_record(call.caller, query)
     if not patients:
         return Scope(node=_named_in_consents(call, query, type_), count_all=True)
     nodes: list[Node] = []
@@ -395,8 +398,9 @@ def _record_node(
     if not decision.permitted:
         raise refusal(decision, services.canonical)
     if documents:
-        return restrict(call.caller, decision, facts, services.access, services.matrix,
-                        deleted_asked=_asks_deleted(query)), decision.metadata_only
+        return restrict(
+            call.caller, decision, facts, services.access, services.matrix, deleted_asked=_asks_deleted(query)
+        ), decision.metadata_only
     types = query.types if type_ == "*" else (type_,)
     return either(*(of_record(each, patient) for each in types)), False
 
@@ -409,7 +413,9 @@ def _is_self(caller: Caller, patient: str) -> bool:
     return caller.actor is Actor.PATIENT and caller.patient == patient.partition("/")[2]
 
 
-def _shower(call: Call, type_: str, query: Query, limited: bool, services: Services) -> Callable[[Version], bytes | None]:
+def _shower(
+    call: Call, type_: str, query: Query, limited: bool, services: Services
+) -> Callable[[Version], bytes | None]:
     def show(version: Version) -> bytes | None:
         if version.type == "DocumentReference":
             op = Op.FIND_OWN if limited else Op.SEARCH
@@ -424,7 +430,7 @@ def _shower(call: Call, type_: str, query: Query, limited: bool, services: Servi
 def _search_patients(call: Call, query: Query, services: Services) -> Scope:
     """TD0.2: does the record exist; only by a national identifier, and only records that were opened."""
     caller = call.caller
-    patients = tuple(_searched(query, None, services)) or _own_record(call.caller, query)
+    patients = tuple(searched(query, None, services)) or _own_record(call.caller, query)
     if any(system is None for criterion in query.patients for system, _ in criterion.identifiers):
         raise BadRequest("The identifier needs its system: [system]|[INS].", code="required", expression="identifier")
     allowed = [each for each in patients if _exists_for(caller, each, services)]
@@ -433,8 +439,11 @@ def _search_patients(call: Call, query: Query, services: Services) -> Scope:
         node=Ids(ids) if ids else Nothing(),
         patients=patients,
         show=lambda version: showing.found_patient(
-            version, decided(caller, Op.EXIST, f"Patient/{version.id}", services), caller,
-            gather.facts_of(f"Patient/{version.id}", services), services,
+            version,
+            decided(caller, Op.EXIST, f"Patient/{version.id}", services),
+            caller,
+            gather.facts_of(f"Patient/{version.id}", services),
+            services,
         ),
     )
 
@@ -446,7 +455,7 @@ def _exists_for(caller: Caller, patient: str, services: Services) -> bool:
     return enter(caller, Op.EXIST, facts, services.access).permitted
 
 
-def included_node(call: Call, source: str, page: Sequence[Version], services: Services) -> Node:
+def included_node(call: Call, source: str, services: Services) -> Node:
     """Return the filter of a _revinclude: resources of the record being shown, decided again one by one later."""
     return Everything() if call.caller.may("s", source) or call.caller.is_admin else Nothing()
 

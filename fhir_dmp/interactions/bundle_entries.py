@@ -10,7 +10,7 @@ from fhir_dmp.errors import BadRequest, Issue, TooLarge
 from fhir_dmp.fhir.bundle import Entry
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.fhir.etag import parse_etags
+from fhir_dmp.fhir.etag import parse_tags
 from fhir_dmp.fhir.links import absolute
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
@@ -64,7 +64,9 @@ def _entry(index: int, raw: object, services: Services) -> BundleEntry:
         raise BadRequest("The entry has no request.", code="required", expression=f"{where}.request")
     method, url = request.get("method"), request.get("url")
     if method not in METHODS:
-        raise BadRequest(f"request.method is one of {', '.join(METHODS)}.", code="value", expression=f"{where}.request.method")
+        raise BadRequest(
+            f"request.method is one of {', '.join(METHODS)}.", code="value", expression=f"{where}.request.method"
+        )
     if not isinstance(url, str) or not url:
         raise BadRequest("request.url is missing.", code="required", expression=f"{where}.request.url")
     resource, full_url = raw.get("resource"), raw.get("fullUrl")
@@ -73,17 +75,19 @@ def _entry(index: int, raw: object, services: Services) -> BundleEntry:
     path, _, query = url.removeprefix(services.base + "/").lstrip("/").partition("?")
     segments = tuple(unquote(part) for part in path.split("/") if part)
     conditions = _conditions(request, where)
-    return BundleEntry(index, method, segments, query, full_url if isinstance(full_url, str) else None, resource, conditions)
+    return BundleEntry(
+        index, method, segments, query, full_url if isinstance(full_url, str) else None, resource, conditions
+    )
 
 
 def _conditions(request: Json, where: str) -> Preconditions:
     for name in ("ifMatch", "ifNoneMatch", "ifNoneExist"):
         if name in request and not isinstance(request[name], str):
             raise BadRequest(f"{name} must be a string.", code="value", expression=f"{where}.request.{name}")
-    match = parse_etags(request["ifMatch"]) if "ifMatch" in request else None
-    none_match = parse_etags(request["ifNoneMatch"]) if "ifNoneMatch" in request else None
+    match = parse_tags(request["ifMatch"], "ifMatch") if "ifMatch" in request else None
+    none_match = parse_tags(request["ifNoneMatch"], "ifNoneMatch") if "ifNoneMatch" in request else None
     return Preconditions(
-        if_match=match.versions if match and not match.any else None,
+        if_match=tuple(match.versions) if match and not match.any else None,
         if_match_any=bool(match and match.any),
         if_none_match_any=bool(none_match and none_match.any),
         if_none_exist=request.get("ifNoneExist"),
@@ -92,7 +96,9 @@ def _conditions(request: Json, where: str) -> Preconditions:
 
 def payload_of(resource: Json | None, staged: Mapping[str, Blob]) -> Payload:
     """Return an entry's resource as if it had come alone; a Binary that holds a JSON Patch is one."""
-    return Payload(media_type="application/fhir+json", declared="application/fhir+json", resource=resource, staged=staged)
+    return Payload(
+        media_type="application/fhir+json", declared="application/fhir+json", resource=resource, staged=staged
+    )
 
 
 def written(version: Version, status: int, prefer: str, issues: tuple[Issue, ...], services: Services) -> Entry:

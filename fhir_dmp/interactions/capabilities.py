@@ -40,8 +40,14 @@ PROFILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "Patient": (f"{FRC}/StructureDefinition/fr-core-patient-ins", ()),
 }
 _INTERACTION = {
-    "read": "read", "vread": "vread", "history": "history-instance", "search": "search-type",
-    "create": "create", "update": "update", "patch": "patch", "delete": "delete",
+    "read": "read",
+    "vread": "vread",
+    "history": "history-instance",
+    "search": "search-type",
+    "create": "create",
+    "update": "update",
+    "patch": "patch",
+    "delete": "delete",
 }
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
@@ -137,7 +143,9 @@ def _resource(type_: str, services: Services) -> Json:
             shown["searchInclude"] = [f"{type_}:{name}" for name in references]
         shown["searchParam"] = [_parameter(p) for p in parameters]
     operations = [
-        {"name": op.name, "definition": op.canonical(services.canonical)} for op in OPERATIONS.values() if type_ in op.types
+        {"name": op.name, "definition": op.canonical(services.canonical)}
+        for op in OPERATIONS.values()
+        if type_ in op.types
     ]
     if operations:
         shown["operation"] = operations

@@ -72,7 +72,9 @@ def of_type(resource: Json | None, type_: str) -> Json:
     found = resource.get("resourceType")
     if found != type_:
         shown = found if isinstance(found, str) and found.isalnum() else "no resourceType"
-        raise BadRequest(f"The URL names {type_}, the body holds {shown[:40]}.", code="invalid", expression="resourceType")
+        raise BadRequest(
+            f"The URL names {type_}, the body holds {shown[:40]}.", code="invalid", expression="resourceType"
+        )
     return resource
 
 
@@ -97,8 +99,15 @@ def create(
     resource, blob = _body(payload, type_, services)
     allowed = permit.to_write(call, "create", type_, None, resource, services)
     draft = Draft(type_, id_ or services.ids.resource(allowed.patient), resource, 0, "POST", blob)
-    return Change("create", 201, draft=draft, patient=allowed.patient, claims=claims, key=Key(type_, draft.id),
-                  issues=(*checked(resource, services), *allowed.issues))
+    return Change(
+        "create",
+        201,
+        draft=draft,
+        patient=allowed.patient,
+        claims=claims,
+        key=Key(type_, draft.id),
+        issues=(*checked(resource, services), *allowed.issues),
+    )
 
 
 def _body(payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
@@ -148,8 +157,12 @@ def check_match(current: Version | None, conditions: Preconditions) -> None:
     headers = {"ETag": f'W/"{current.version}"'} if current else {}
     if conditions.if_match_any and not exists:
         raise PreconditionFailed("If-Match: * needs an existing resource.", headers=headers)
-    if conditions.if_match is not None and (current is None or not exists or current.version not in conditions.if_match):
-        raise PreconditionFailed("The resource has another version than If-Match names; read it again.", headers=headers)
+    if conditions.if_match is not None and (
+        current is None or not exists or current.version not in conditions.if_match
+    ):
+        raise PreconditionFailed(
+            "The resource has another version than If-Match names; read it again.", headers=headers
+        )
     if conditions.if_none_match_any and exists:
         raise PreconditionFailed("If-None-Match: * needs a free id, and this one is taken.", headers=headers)
 
@@ -165,15 +178,23 @@ def patch(call: Call, key: Key, payload: Payload, services: Services, conditions
     authorise.to_see(call, current, services)
     check_match(current, conditions)
     before = parse_stored(current.body)
-    patched = patching.apply(before, payload)
+    patched = patching.apply(before, payload, services)
     allowed = permit.to_write(call, "patch", key.type, before, patched.resource, services, current=current)
     after = allowed.resource or patched.resource
     issues = (*checked(after, services), *allowed.issues)
     if same_content(before, after):
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, after, current.version, "PATCH", None)
-    return Change("patch", 200, draft=draft, previous=current, patient=allowed.patient, issues=issues, key=key,
-                  details=allowed.details)
+    return Change(
+        "patch",
+        200,
+        draft=draft,
+        previous=current,
+        patient=allowed.patient,
+        issues=issues,
+        key=key,
+        details=allowed.details,
+    )
 
 
 def delete(call: Call, key: Key, services: Services, conditions: Preconditions) -> Change:
@@ -212,8 +233,9 @@ def conditional(call: Call, type_: str, query: str, services: Services) -> Versi
     return found[0] if found else None
 
 
-def conditional_update(call: Call, type_: str, query: str, payload: Payload, services: Services,
-                       conditions: Preconditions) -> Change:
+def conditional_update(
+    call: Call, type_: str, query: str, payload: Payload, services: Services, conditions: Preconditions
+) -> Change:
     """Decide `PUT [type]?criteria` by the table of fhir-rest 4.5."""
     offers(type_, "update")
     resource = of_type(payload.resource, type_)

@@ -19,7 +19,7 @@ def search(call: Call, services: Services) -> Answer:
         raise BadRequest("A logical id has 1 to 64 letters, digits, '-' and '.'.", code="value")
     if type_ == "*":
         types = tuple(sorted(name for name, parameters in members.items() if parameters))
-    elif type_ in members and members[type_]:
+    elif members.get(type_):
         types = (type_,)
     elif services.structures.is_resource(type_):
         raise BadRequest(f"{type_} is not in the {owner} compartment.", code="invalid")

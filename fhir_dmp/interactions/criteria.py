@@ -9,19 +9,23 @@ from fhir_dmp.interactions import authorise
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
-from fhir_dmp.search.parse import ParseRules, parse
+from fhir_dmp.search.parse import parse
 from fhir_dmp.search.query import AnyTerm, Query, Search, both
+from fhir_dmp.search.rules import ParseRules
 
 
-def parse_rules(services: Services, *, strict: bool, default: int, maximum: int) -> ParseRules:
+def rules_of(services: Services, *, strict: bool) -> ParseRules:
     """Return the rules under which search parameters are read."""
+    documents, server = services.settings.documents, services.settings.server
+    pages = (documents.default_count, documents.max_count)
     return ParseRules(
         base=services.base,
         zone=services.zone,
         now_ms=services.clock.now_ms(),
         strict=strict,
-        default_count=default,
-        maximum_count=maximum,
+        default_count=server.default_count,
+        max_count=server.max_count,
+        counts={"DocumentReference": pages, "List": pages},
     )
 
 
@@ -37,8 +41,7 @@ def criterion(type_: str, query: str, services: Services) -> Query:
     Raises:
         BadRequest: empty, unknown parameters only, or anything that strict parsing refuses: never "matches all".
     """
-    parsed = parse((type_,), pairs_of(query, type_), services.registry,
-                   parse_rules(services, strict=True, default=2, maximum=2))
+    parsed = parse((type_,), pairs_of(query, type_), services.registry, rules_of(services, strict=True))
     if not parsed.filters:
         raise BadRequest("The criteria of a conditional request must filter on at least one parameter.", code="invalid")
     return parsed

@@ -17,7 +17,18 @@ from fhir_dmp.errors import (
     NotFound,
     VersionConflict,
 )
-from fhir_dmp.interactions import authorise, capabilities, compartment, history, read, record, search, single, transaction
+from fhir_dmp.interactions import (
+    audit_events,
+    authorise,
+    capabilities,
+    compartment,
+    history,
+    read,
+    record,
+    search,
+    single,
+    transaction,
+)
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
 from fhir_dmp.interactions.operations import operation
@@ -61,7 +72,12 @@ def _refused(call: Call, error: DmpError, services: Services) -> None:
     reason = issue.details[0].code if issue.details else issue.code
     outcome = "8" if error.status in (401, 403) else "4"
     entry = record.record(
-        call, kind_of(call), services, patient=authorise.patient_of(call), outcome=outcome, reason=reason,
+        call,
+        kind_of(call),
+        services,
+        patient=authorise.patient_of(call),
+        outcome=outcome,
+        reason=reason,
         query=call.info.raw if call.method == "GET" else None,
     )
     record.keep(services, entry)
@@ -93,7 +109,26 @@ def _use_case(call: Call, services: Services) -> UseCase:
         return _system(call)
     if not services.structures.is_resource(path[0]):
         raise NotFound("This server has no such resource type.", code="not-supported")
+    if path[0] == "AuditEvent" and (found := _AUDIT.get((call.method, _shape(path)))) is not None:
+        return found
     return _on_type(call) if len(path) == 1 else _below_type(call)
+
+
+#: The audit trail is kept apart from other resources, and told as AuditEvents.
+_AUDIT: dict[tuple[str, str], UseCase] = {
+    ("GET", "type"): audit_events.search,
+    ("POST", "search"): audit_events.search,
+    ("GET", "instance"): audit_events.read,
+    ("POST", "type"): audit_events.create,
+}
+
+
+def _shape(path: tuple[str, ...]) -> str:
+    if len(path) == 1:
+        return "type"
+    if len(path) == 2:
+        return "search" if path[1] == "_search" else "instance"
+    return ""
 
 
 def _root(call: Call) -> UseCase:

@@ -75,7 +75,7 @@ def _accesses(patient: str, services: Services) -> Iterator[bytes]:
     while True:
         page = services.store.audit(AuditQuery(patient=patient, before=before, count=PAGE))
         for _, entry in page.records:
-            yield dump(audit_event(entry, services.events, services.base)) + b"\n"
+            yield dump(audit_event(entry, services.events, services.site)) + b"\n"
         before = page.next
         if before is None:
             return

@@ -50,7 +50,7 @@ def consents_of(patient: str, services: Services) -> list[Json]:
 
 
 def _directory(consents: Iterable[Json], patient: Json, services: Services) -> dict[str, Json]:
-    """Read the people, structures and teams that consents, the patient and the patient's teams name, three hops deep."""
+    """Read the people, structures and teams that consents, the patient and the patient's teams name."""
     name = f"Patient/{patient['id']}"
     linked: set[str] = set()
     for type_ in ("CareTeam", "RelatedPerson"):

@@ -64,12 +64,10 @@ def _is_message(resource: Json) -> bool:
     type_ = resource.get("resourceType")
     if type_ == "Bundle":
         return resource.get("type") != "document"
-    return type_ == "DocumentReference" and "id" not in resource or type_ == "Binary"
+    return (type_ == "DocumentReference" and "id" not in resource) or type_ == "Binary"
 
 
-def _flush(
-    call: Call, batch: Sequence[tuple[str, Json]], services: Services, handle: Handle
-) -> Iterator[Outcome]:
+def _flush(call: Call, batch: Sequence[tuple[str, Json]], services: Services, handle: Handle) -> Iterator[Outcome]:
     if not batch:
         return
     planned: list[tuple[str, Change]] = []
@@ -123,9 +121,7 @@ def _committed(call: Call, planned: Sequence[tuple[str, Change]], services: Serv
 def _write(call: Call, planned: Sequence[Change], services: Services) -> None:
     what = [str(change.key) for change in planned]
     patients = {change.patient for change in planned}
-    entry = record.record(
-        call, "import", services, what=what, patient=patients.pop() if len(patients) == 1 else None
-    )
+    entry = record.record(call, "import", services, what=what, patient=patients.pop() if len(patients) == 1 else None)
     previous = {change.previous.key: change.previous for change in planned if change.previous}
     plan = Plan(drafts=tuple(change.draft for change in planned if change.draft), previous=previous)
     commit(plan, [entry], services)

@@ -9,8 +9,9 @@ from fhir_dmp.interactions import authorise
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
-from fhir_dmp.search.include import reverse_parameters, targets
-from fhir_dmp.search.query import AnyTerm, Include, Node, Query, Search, both, either
+from fhir_dmp.search.include import included as forward
+from fhir_dmp.search.include import referring
+from fhir_dmp.search.query import Include, Query, Search, both
 
 #: More included resources than this end in a warning instead of a longer answer.
 CAP = 1000
@@ -20,7 +21,7 @@ Found = tuple[Version, bytes]
 
 
 def included(call: Call, query: Query, page: Sequence[Version], services: Services) -> tuple[list[Found], bool]:
-    """Return what is included beside the matches, each once and only what the caller may see, and whether CAP cut it."""
+    """Return what is included beside the matches, each once, only what the caller may see; and whether CAP cut it."""
     seen = {version.key for version in page}
     found: list[Found] = []
     frontier: Sequence[Version] = page
@@ -45,41 +46,23 @@ def included(call: Call, query: Query, page: Sequence[Version], services: Servic
 
 
 def _forward(frontier: Sequence[Version], rules: Sequence[Include], services: Services) -> Iterable[Version]:
-    forward = [rule for rule in rules if not rule.reverse]
-    if not forward:
+    if all(rule.reverse for rule in rules):
         return []
-    keys = dict.fromkeys(
-        Key(type_, id_)
-        for version in frontier
-        for type_, id_ in targets(parse_stored(version.body), forward, services.registry)
-    )
-    return services.store.read_many(list(keys)[: CAP + 1]).values() if keys else []
+    resources = [parse_stored(version.body) for version in frontier]
+    names = forward(resources, rules, services.registry, base=services.base, zone=services.zone)
+    keys = [Key(*name.split("/", 1)) for name in names[: CAP + 1]]
+    return services.store.read_many(keys).values() if keys else []
 
 
 def _backward(
     call: Call, frontier: Sequence[Version], rules: Sequence[Include], services: Services
 ) -> Iterable[Version]:
     found: list[Version] = []
+    keys = [str(version.key) for version in frontier]
     for rule in rules:
         if not rule.reverse:
             continue
-        for source, parameters in reverse_parameters(rule, services.registry):
-            terms = tuple(f"{name}=r:{version.key}" for name in parameters for version in frontier
-                          if rule.target in (None, version.type))
-            if terms:
-                node = both(AnyTerm(terms), authorise.included_node(call, source, frontier, services))
-                page = services.store.search(Search(types=(source,), node=node, count=CAP + 1))
-                found.extend(page.versions)
+        for source, node in referring(rule, keys, services.registry):
+            allowed = both(node, authorise.included_node(call, source, services))
+            found.extend(services.store.search(Search(types=(source,), node=allowed, count=CAP + 1)).versions)
     return found
-
-
-def compartment_node(compartment: str | None, types: tuple[str, ...], services: Services) -> Node:
-    """Return the condition of belonging to a compartment (`Patient/id`)."""
-    from fhir_dmp.search.query import Everything
-
-    if compartment is None:
-        return Everything()
-    owner = compartment.partition("/")[0]
-    members = services.compartments[owner]
-    terms = tuple(dict.fromkeys(f"{name}=r:{compartment}" for type_ in types for name in members.get(type_, ())))
-    return either(AnyTerm(terms))

@@ -1,4 +1,4 @@
-"""What is offered on which resource type: one table, from which routes, 405 answers and the CapabilityStatement come."""
+"""What is offered on which type: one table, from which routes, 405 answers and the CapabilityStatement come."""
 
 from __future__ import annotations
 
@@ -36,8 +36,11 @@ def allow_type(type_: str) -> str:
     """Return the Allow header of a type URL."""
     here = offered(type_)
     methods = ["GET", "HEAD"] if "search" in here else []
-    methods += [m for name, m in (("create", "POST"), ("update", "PUT"), ("patch", "PATCH"), ("delete", "DELETE"))
-                if name in here]
+    methods += [
+        m
+        for name, m in (("create", "POST"), ("update", "PUT"), ("patch", "PATCH"), ("delete", "DELETE"))
+        if name in here
+    ]
     return ", ".join([*methods, "OPTIONS"])
 
 
@@ -48,6 +51,4 @@ def offers(type_: str, interaction: str) -> None:
         MethodNotAllowed: 405 with Allow.
     """
     if interaction not in offered(type_):
-        raise MethodNotAllowed(
-            f"{interaction} is not offered on {type_}.", headers={"Allow": allow_instance(type_)}
-        )
+        raise MethodNotAllowed(f"{interaction} is not offered on {type_}.", headers={"Allow": allow_instance(type_)})

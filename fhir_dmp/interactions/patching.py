@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from fhir_dmp.documents.patch_dialect import normalise_pointers
 from fhir_dmp.errors import BadRequest, Unprocessable
-from fhir_dmp.fhir.fhirpath_patch import apply_fhirpath_patch, forbid_server_elements
-from fhir_dmp.fhir.json_patch import apply_json_patch
-from fhir_dmp.fhir.resource import Json, parse_any
+from fhir_dmp.fhir.fhirpath_patch import apply_fhirpath_patch, read_fhirpath_patch
+from fhir_dmp.fhir.json_patch import apply_json_patch, read_json_patch
+from fhir_dmp.fhir.patch import refuse_untouchable
+from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions.contents import stage
 from fhir_dmp.interactions.exchange import Payload
 from fhir_dmp.interactions.services import Services
@@ -25,7 +25,7 @@ class Patched:
     warning: str | None = None
 
 
-def apply(before: Json, payload: Payload) -> Patched:
+def apply(before: Json, payload: Payload, services: Services) -> Patched:
     """Return the patched copy; nothing is written.
 
     Raises:
@@ -33,17 +33,17 @@ def apply(before: Json, payload: Payload) -> Patched:
         BadRequest: no patch at all.
     """
     warning = None
-    if payload.patch is not None:
+    if isinstance(payload.patch, list):
         operations, non_standard = payload.patch, False
         if before.get("resourceType") in ("DocumentReference", "List"):
-            operations, non_standard = normalise_pointers(payload.patch, before)
+            operations, non_standard = normalise_pointers(operations, before)
         after = apply_json_patch(before, operations)
         warning = NON_STANDARD if non_standard else None
     elif payload.resource is not None:
-        after = apply_fhirpath_patch(before, _parameters(payload.resource))
+        after = apply_fhirpath_patch(before, read_fhirpath_patch(payload.resource), services.structures)
     else:
         raise BadRequest("A patch needs a body: JSON Patch or a Parameters resource.", code="required")
-    forbid_server_elements(before, after)
+    refuse_untouchable(before, after)
     return Patched(after, warning)
 
 
@@ -57,14 +57,9 @@ def unwrapped(payload: Payload, services: Services) -> Payload:
     if resource is None or resource.get("resourceType") != "Binary":
         return payload
     if resource.get("contentType") != "application/json-patch+json":
-        raise Unprocessable("A Binary in a PATCH holds application/json-patch+json.", code="processing",
-                            expression="Binary.contentType")
+        raise Unprocessable(
+            "A Binary in a PATCH holds application/json-patch+json.", code="processing", expression="Binary.contentType"
+        )
     blob = stage(resource.get("data"), payload.staged, services, where="Binary.data")
     content = blob.data if blob.data is not None else b"".join(services.store.blobs.read(blob.sha256))
-    return replace(payload, resource=None, patch=parse_any(content))
-
-
-def _parameters(resource: Json) -> Json:
-    if resource.get("resourceType") != "Parameters":
-        raise Unprocessable("A FHIRPath patch is a Parameters resource.", code="processing", expression="resourceType")
-    return deepcopy(resource)
+    return replace(payload, resource=None, patch=read_json_patch(content))

@@ -14,7 +14,7 @@ from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
 from fhir_dmp.documents.labels import LabelContext
-from fhir_dmp.documents.lifecycle import changed_document, changed_list
+from fhir_dmp.documents.attributes import changed_document, changed_list
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions import authorise, gather
@@ -153,8 +153,8 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
     labels = LabelContext(services.documents, _is_minor(facts, services))
     replaced = _is_replaced(intent, services)
     change = changed_document(intent.before, intent.after, labels, services.documents, replaced=replaced)
-    for op in change.ops:
-        _decide(call, op, intent.before, change.resource, patient, services)
+    for act in change.acts:
+        _decide(call, Op(act.value), intent.before, change.resource, patient, services)
     return Permit(patient=patient, resource=change.resource, issues=change.issues, details=change.details)
 
 

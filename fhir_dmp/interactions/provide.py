@@ -13,7 +13,7 @@ from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import authorise, record, submit
 from fhir_dmp.interactions.bundle_entries import STATUS_TEXT
-from fhir_dmp.interactions.contents import stage
+from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan as WritePlan
@@ -33,7 +33,7 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     if len(submission.get("entry", ())) > limit:
         raise TooLarge(f"This server takes {limit} entries at once.", code="too-costly", expression="Bundle.entry")
     _scopes(call, submission, services)
-    checked(without_contents(submission), services)
+    checked(judged(submission), services)
     blobs = _contents(submission, staged, services)
     needs = survey(submission, fhir_base=services.base)
     found = submit.gathered(call, needs, blobs, services)
@@ -47,11 +47,6 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
 def _scopes(call: Call, submission: Json, services: Services) -> None:
     for type_ in ("List", "DocumentReference"):
         authorise.need(call.caller, "c", type_, services)
-
-
-def without_contents(submission: Json) -> Json:
-    """Return the bundle as base FHIR judges it; long contents were taken out before."""
-    return submission
 
 
 def _contents(submission: Json, staged: Mapping[str, Blob], services: Services) -> dict[int, Blob]:

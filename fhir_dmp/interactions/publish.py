@@ -11,7 +11,7 @@ from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions import authorise, record, single, submit
 from fhir_dmp.interactions.changes import of_type
-from fhir_dmp.interactions.contents import stage
+from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan as WritePlan
@@ -28,7 +28,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     authorise.need(call.caller, "c", "DocumentReference", services)
     document = deepcopy(of_type(payload.resource, "DocumentReference"))
     refuse_subset(document)
-    warnings = checked(document, services)
+    warnings = checked(judged(document), services)
     blob = _content(document, payload, services)
     criteria = call.info.if_none_exist
     needs = survey_document(document, criteria, fhir_base=services.base)
@@ -40,7 +40,10 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     issues = (*warnings, *reply.issues, *decided.issues)
     key = Key(reply.type, reply.id)
     entry = record.record(
-        call, "iti-105", services, patient=decided.patient,
+        call,
+        "iti-105",
+        services,
+        patient=decided.patient,
         what=[f"{draft.type}/{draft.id}" for draft in decided.drafts] or [str(key)],
     )
     if not decided.drafts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from fhir_dmp.errors import BadRequest, Gone, NotAcceptable, NotFound
-from fhir_dmp.fhir.ingest import binary_json
+from fhir_dmp.fhir.base64_stream import binary_json
 from fhir_dmp.fhir.links import absolute
 from fhir_dmp.fhir.resource import is_id, parse_stored
 from fhir_dmp.interactions import authorise, projection, record
@@ -65,7 +65,9 @@ def _answer(call: Call, version: Version, kind: str, services: Services) -> Answ
     kind = "iti-68" if allowed.content_of and version.type in ("Binary", "Bundle") and kind == "read" else kind
     what = [_reference(version), *allowed.content_of]
     entry = record.record(call, kind, services, patient=allowed.patient, what=what)
-    answer = _content(call, version, services) if version.type == "Binary" else _resource(call, version, allowed, services)
+    answer = (
+        _content(call, version, services) if version.type == "Binary" else _resource(call, version, allowed, services)
+    )
     record.keep(services, entry)
     return answer
 
@@ -93,7 +95,9 @@ def _content(call: Call, version: Version, services: Services) -> Answer:
         chunks = read_range() if size else iter(())
         content = Content(chunks, media_type, size, filename=version.id, open=read_range)
         return Answer(content=content, version=version.version, updated_ms=version.updated_ms)
-    stream = binary_json(version.body, services.store.blobs.read(sha256) if size else iter(()))
+    if not size:
+        return Answer(body=version.body, version=version.version, updated_ms=version.updated_ms)
+    stream = binary_json(version.body[:-1] + b',"data":"', services.store.blobs.read(sha256), b'"}')
     return Answer(stream=stream, version=version.version, updated_ms=version.updated_ms)
 
 
@@ -102,4 +106,3 @@ def _acceptable(media_type: str, accepts: tuple[str, ...]) -> bool:
     alike = _XML if bare in _XML else (bare,)
     family = bare.partition("/")[0] + "/*"
     return any(accept in alike or accept in ("*/*", family) for accept in accepts)
-

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_dmp.access.decision import Rules as AccessRules
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import Matrix
+from fhir_dmp.audit.event import Site
+from fhir_dmp.audit.kinds import EventKinds
+from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
@@ -56,7 +58,10 @@ class FactsCache:
 
 @dataclass(frozen=True, eq=False)
 class Services:
-    """Everything an interaction may use. Tables are values; only the ports do input and output."""
+    """Everything an interaction may use. Tables are values; only the ports do input and output.
+
+    trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
+    """
 
     settings: Settings
     store: ResourceStore
@@ -70,11 +75,13 @@ class Services:
     documents: DocumentRules
     matrix: Matrix
     access: AccessRules
-    events: Mapping[str, Any]
+    events: EventKinds
+    site: Site
     cursor_key: bytes
     verifier: Verifier
     validate: Callable[[Json], tuple[Issue, ...]]
     started_ms: int
+    trail: Callable[[tuple[AuditRecord, ...]], None]
     facts: FactsCache = field(default_factory=FactsCache)
 
     @property

@@ -14,11 +14,30 @@ DMP = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition"
 SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 #: What a professional needs of an own deposit to act on it later (dmp-fhir 3.5), and nothing more.
 _DEPOSIT = (
-    "resourceType", "id", "meta", "masterIdentifier", "identifier", "status", "subject", "securityLabel", "relatesTo",
+    "resourceType",
+    "id",
+    "meta",
+    "masterIdentifier",
+    "identifier",
+    "status",
+    "subject",
+    "securityLabel",
+    "relatesTo",
 )
 #: What TD0.2 returns of a patient: the identity, never contact data (dmp-fhir 3.1).
-_IDENTITY = ("resourceType", "id", "meta", "extension", "identifier", "active", "name", "gender", "birthDate",
-             "deceasedBoolean", "deceasedDateTime")
+_IDENTITY = (
+    "resourceType",
+    "id",
+    "meta",
+    "extension",
+    "identifier",
+    "active",
+    "name",
+    "gender",
+    "birthDate",
+    "deceasedBoolean",
+    "deceasedDateTime",
+)
 _BLOCKED = ("resourceType", "id", "meta", "identifier", "active")
 ARCHIVED = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-ext-is-archived"
 

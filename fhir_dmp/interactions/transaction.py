@@ -135,8 +135,9 @@ def _distinct(entries: list[BundleEntry]) -> None:
         if entry.full_url is None:
             continue
         if entry.full_url in seen:
-            raise BadRequest("Two entries have the same fullUrl.", code="invalid",
-                             expression=f"Bundle.entry[{entry.index}].fullUrl")
+            raise BadRequest(
+                "Two entries have the same fullUrl.", code="invalid", expression=f"Bundle.entry[{entry.index}].fullUrl"
+            )
         seen.add(entry.full_url)
 
 
@@ -186,8 +187,11 @@ def _check_overlap(entries: list[BundleEntry], targets: Mapping[int, Key | Versi
         if target is None or (entry.method == "POST" and isinstance(target, Version)):
             continue
         if _key(target) in seen:
-            raise BadRequest(f"Entries {seen[_key(target)]} and {entry.index} touch the same resource.", code="invalid",
-                             expression=f"Bundle.entry[{entry.index}]")
+            raise BadRequest(
+                f"Entries {seen[_key(target)]} and {entry.index} touch the same resource.",
+                code="invalid",
+                expression=f"Bundle.entry[{entry.index}]",
+            )
         seen[_key(target)] = entry.index
 
 
@@ -203,7 +207,9 @@ def _rewritten(
         where = f"Bundle.entry[{entry.index}].resource.{path}"
         text = holder["reference"]
         if text.startswith(("urn:uuid:", "urn:oid:")):
-            raise BadRequest("The reference names no entry of the bundle.", code="invalid", expression=f"{where}.reference")
+            raise BadRequest(
+                "The reference names no entry of the bundle.", code="invalid", expression=f"{where}.reference"
+            )
         type_, mark, criteria = text.partition("?")
         if mark and services.structures.is_resource(type_):
             holder["reference"] = str(_referred(call, type_, criteria, where, services))
@@ -226,10 +232,9 @@ def _plan(
     if entry.method == "POST":
         if isinstance(target, Version):
             return Change("create", 200, unchanged=target, key=key, patient=target.patient)
-        made = changes.create(call, key.type, payload, services, entry.conditions, id_=key.id)
-        return made
+        return changes.create(call, key.type, payload, services, entry.conditions, id_=key.id)
     if entry.method == "PUT":
-        if entry.resource is not None and not (len(entry.path) == 2) and "id" not in entry.resource:
+        if entry.resource is not None and len(entry.path) != 2 and "id" not in entry.resource:
             payload = replace(payload, resource={**entry.resource, "id": key.id})
         return changes.update(call, key, payload, services, entry.conditions)
     if entry.method == "PATCH":
@@ -248,7 +253,9 @@ def _commit(call: Call, planned: Mapping[int, Change], services: Services) -> di
     patients = {change.patient for change in planned.values()}
     audit = [record.record(call, "transaction", services, patient=patients.pop() if len(patients) == 1 else None)]
     audit += [
-        record.record(call, change.kind, services, patient=change.patient, what=[str(change.key)], details=change.details)
+        record.record(
+            call, change.kind, services, patient=change.patient, what=[str(change.key)], details=change.details
+        )
         for change in planned.values()
         if change.key
     ]

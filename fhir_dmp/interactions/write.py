@@ -112,7 +112,8 @@ def commit(
 ) -> dict[Key, Version]:
     """Write the plan and its audit records in one commit; return the new versions by key.
 
-    creator: who may read a Binary until a document points to it. The audit records name versions by `Type/id`; the version numbers are completed here. Raises what the store raises.
+    creator: who may read a Binary until a document points to it. The audit records name versions by `Type/id`; the
+    version numbers are completed here. Raises what the store raises.
     """
     now = services.clock.now_ms()
     previous = plan.previous or {}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.store.memory import MemoryStore
+from fhir_dmp.store.sqlite import Limits, open_sqlite
 
 #: Small, so that a test reaches it with few resources.
 JOIN_CAP = 30
@@ -19,6 +20,12 @@ def open_memory(folder: Path) -> ResourceStore:
     return MemoryStore(join_cap=JOIN_CAP)
 
 
+def open_sqlite_file(folder: Path) -> ResourceStore:
+    """Return a store in a new file."""
+    return open_sqlite(folder / "dmp.sqlite3", Limits(join_cap=JOIN_CAP))
+
+
 STORES: dict[str, Opener] = {
     "memory": open_memory,
+    "sqlite": open_sqlite_file,
 }

@@ -39,10 +39,21 @@ OPERATIONS: dict[str, Operation] = {
     op.name: op
     for op in (
         Operation("dmp-ouvrir", open_dossier, frozenset({"type"}), frozenset({"Patient"})),
-        Operation("validate", validate, frozenset({"type", "instance"}), frozenset({ANY}),
-                  definition="http://hl7.org/fhir/OperationDefinition/Resource-validate"),
-        Operation("meta", meta, frozenset({"instance"}), frozenset({ANY}), ("GET", "POST"),
-                  definition="http://hl7.org/fhir/OperationDefinition/Resource-meta"),
+        Operation(
+            "validate",
+            validate,
+            frozenset({"type", "instance"}),
+            frozenset({ANY}),
+            definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        ),
+        Operation(
+            "meta",
+            meta,
+            frozenset({"instance"}),
+            frozenset({ANY}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        ),
     )
 }
 

@@ -74,7 +74,7 @@ def _performer(caller: Caller) -> Json | None:
 def _carried_out(call: Call, decided: Opening, issues: tuple[Issue, ...], services: Services) -> Answer:
     reference = f"Patient/{decided.patient_id}"
     what = [reference, *(f"{draft.type}/{draft.id}" for draft in decided.drafts if draft.type != "Patient")]
-    entry = record.record(call, "td1.1", services, patient=reference, what=what)
+    entry = record.record(call, "operation-create#TD1.1", services, patient=reference, what=what)
     shown = decided.patient
     if decided.drafts:
         plan = Plan(drafts=decided.drafts, previous=all_versions(decided.drafts, services))

@@ -32,7 +32,11 @@ def _subject(call: Call) -> Json:
     if body.get("resourceType") != "Parameters":
         return body
     for parameter in body.get("parameter", ()):
-        if isinstance(parameter, dict) and parameter.get("name") == "resource" and isinstance(parameter.get("resource"), dict):
+        if (
+            isinstance(parameter, dict)
+            and parameter.get("name") == "resource"
+            and isinstance(parameter.get("resource"), dict)
+        ):
             found: Json = parameter["resource"]
             return found
     raise BadRequest("Parameters holds no `resource`.", code="required", expression="Parameters.parameter")
