@@ -60,7 +60,7 @@ class FhirApplication:
         reply = self._reply(request)
         if self._secure:
             reply.headers += self._secure
-        if "HTTP_ORIGIN" in environ:
+        if "HTTP_ORIGIN" in environ and request.method != "OPTIONS":
             reply.headers += cors.shared_with(environ, self._origins, request.segments[:1] in _PUBLIC_HEADS)
         start_response(reply.status_line, reply.headers)
         self._note(request, reply.status, perf_counter() - started)

@@ -28,7 +28,7 @@ JSON_PATCH = "application/json-patch+json"
 ACCEPT_PATCH = f"{JSON_PATCH}, {FHIR_JSON}, {FHIR_XML}"
 #: JSON bodies up to this size are parsed in memory, larger ones while they arrive.
 IN_MEMORY = 1 << 20
-_FIRST_TAG = re.compile(rb"<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]")
+_ROOT = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,9 @@ def _xml(given: MediaType, declared: str, content: bytes, request: Request, inta
 
 
 def _root(content: bytes) -> bytes:
-    """Return the local name of the root element, roughly: enough to tell a CDA from a resource."""
-    tag = _FIRST_TAG.search(content[:65_536])
-    return tag.group(1) if tag else b""
+    """Return the local name of the root element, enough to tell a CDA from a resource; empty when there is none."""
+    root = _ROOT.match(content.removeprefix(b"\xef\xbb\xbf")[:65_536])
+    return root.group(1) if root else b""
 
 
 def _json(given: MediaType, declared: str, chunks: Iterator[bytes], blobs: BlobStore) -> Payload | None:
