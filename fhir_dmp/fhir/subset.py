@@ -94,8 +94,10 @@ def _summarised(node: Json, structure: Structure, structures: Structures) -> Jso
         bare = name.removeprefix("_")
         if name in _ALWAYS or (bare in shown and bare != name):
             kept[name] = value
-        elif bare in shown and (part := _part(value, structure.properties[bare][1], structures)) is not None:
-            kept[name] = part
+        elif bare in shown:
+            part = _part(value, structure.properties[bare][1], structures)
+            if part is not None or bare in structure.mandatory:  # mandatory, and nothing but extensions: whole
+                kept[name] = value if part is None else part
     return kept
 
 

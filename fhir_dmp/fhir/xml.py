@@ -121,7 +121,9 @@ def _no_place(path: str, what: str) -> Unprocessable:
 
 def _ordered(node: Json, structure: Structure, path: str) -> list[str]:
     """Return the properties present (with a value, a twin, or both) in the order of the definition."""
-    names = {name[1:] if name[:1] == "_" else name for name in node if name != "resourceType"}
+    names = {name[1:] if name[:1] == "_" else name for name in node}
+    if structure.is_resource:  # ExampleScenario.instance has an element of this name
+        names.discard("resourceType")
     unknown = names - structure.properties.keys()
     if unknown:
         raise _no_place(path, f"a property that {structure.name} does not have")

@@ -244,8 +244,10 @@ class _Reader:
 
     def _div(self) -> str:
         """Return the narrative as written, with the namespaces it needs to stand alone."""
-        last = _tag.match(self._body, self._parser.CurrentByteIndex)
-        text = self._body[self._div_start : last.end() if last else None].decode()
+        tag = _tag.match(self._body, self._div_start)
+        if tag and not tag[0].endswith(b"/>"):
+            tag = _tag.match(self._body, self._parser.CurrentByteIndex)
+        text = self._body[self._div_start : tag.end() if tag else None].decode()
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if _stands_alone(text):
             return text

@@ -6,9 +6,10 @@ that a request does not wait for the terminal; the audit trail, not this log, is
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections import deque
+from functools import lru_cache
+from multiprocessing import util
 from time import gmtime, sleep, strftime
 from typing import TextIO
 
@@ -32,11 +33,10 @@ class AccessLog:
 
     def write(self, now_s: float, request: Request, status: int, ms: float) -> None:
         """Add the line of one request."""
-        moment = strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(now_s))
         method = "HEAD" if request.head else request.method or "-"
         # Every value comes from a closed alphabet: nothing needs escaping.
         self._lines.append(
-            f'{{"time":"{moment}","address":"{request.address}","method":"{method}","path":"{shown(request.segments)}",'
+            f'{{"time":"{_moment(int(now_s))}","address":"{request.address}","method":"{method}","path":"{shown(request.segments)}",'
             f'"status":{status},"ms":{ms:.1f},"request":"{_safe_id(request.request_id)}"}}\n'
         )
         if not self._background:
@@ -59,12 +59,18 @@ class AccessLog:
             if not self._started:
                 self._started = True
                 threading.Thread(target=self._run, name="access-log", daemon=True).start()
-                atexit.register(self.flush)
+                # Runs at the end of a process and of a forked worker; atexit knows only the former.
+                util.Finalize(None, self.flush, exitpriority=20)
 
     def _run(self) -> None:
         while True:
             sleep(_FLUSH_EVERY_S)
             self.flush()
+
+
+@lru_cache(maxsize=2)
+def _moment(now_s: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(now_s))
 
 
 def _safe_id(request_id: str) -> str:

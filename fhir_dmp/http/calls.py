@@ -8,7 +8,7 @@ from fhir_dmp.http.negotiation import negotiate
 from fhir_dmp.http.request import Request
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.exchange import Call, Payload
-from fhir_dmp.ports import BlobStore, RequestInfo
+from fhir_dmp.ports import RequestInfo
 
 #: Where the FHIR API is mounted (part of the contract of URLs).
 MOUNT = "/fhir"
@@ -23,7 +23,7 @@ _PASSED = (
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
-def call_of(request: Request, caller: Caller, blobs: BlobStore, limit: int) -> Call:
+def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     """Read the rest of the request; nothing has been decided or written when this fails.
 
     Raises:
@@ -33,12 +33,12 @@ def call_of(request: Request, caller: Caller, blobs: BlobStore, limit: int) -> C
     form = ""
     returned, strict = _preferences(request) if "HTTP_PREFER" in request.environ else ("representation", False)
     if request.method in _WITH_BODY:
-        request.body = body = Body(request.environ, limit)
+        request.body = body = Body(request.environ, intake.max_body_bytes)
         if request.segments[-1:] == ("_search",):
             form = _read_form(request, body)
         else:
             _check_acceptable(request)
-            sent = payload.read_payload(request, body, blobs, strict)
+            sent = payload.read_payload(request, body, intake, strict)
     _check_acceptable(request)
     wanted = request.wanted
     info = _info(request, form, returned, strict)

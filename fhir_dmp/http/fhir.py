@@ -18,6 +18,7 @@ from fhir_dmp.http.calls import call_of
 from fhir_dmp.http.errors import crashed, refused
 from fhir_dmp.http.metrics import Metrics
 from fhir_dmp.http.negotiation import DEFAULT, negotiate
+from fhir_dmp.http.payload import Intake
 from fhir_dmp.http.render import Headers, Reply, render
 from fhir_dmp.http.request import Request, method_of, proxies, query_of, request_id_of, segments_of
 from fhir_dmp.http.routes import interaction
@@ -25,6 +26,7 @@ from fhir_dmp.http.services import Services
 from fhir_dmp.interactions.exchange import Answer
 
 StartResponse = Callable[..., Any]
+_PUBLIC_HEADS = frozenset((segment,) for segment in PUBLIC)
 _ONE_YEAR = [("Strict-Transport-Security", "max-age=31536000")]
 
 
@@ -38,7 +40,8 @@ class FhirApplication:
         self._now_ms = services.clock.now_ms
         self._metrics = metrics
         self._log = log
-        self._limit = server.max_body_bytes
+        self._structures = services.structures
+        self._intake = Intake(services.store.blobs, services.structures, server.max_body_bytes)
         self._origins = frozenset(server.allowed_origins)
         self._proxies = proxies(server.trusted_proxies, services.base, base_follows_host=not server.base_url)
         self._authenticate = anyone if server.access == "open" else bearer(services.verifier, services.clock)
@@ -57,7 +60,7 @@ class FhirApplication:
         reply = self._reply(request)
         if self._secure:
             reply.headers += self._secure
-        if "HTTP_ORIGIN" in environ:
+        if "HTTP_ORIGIN" in environ and request.method != "OPTIONS":
             reply.headers += cors.shared_with(environ, self._origins, request.segments[:1] in _PUBLIC_HEADS)
         start_response(reply.status_line, reply.headers)
         self._note(request, reply.status, perf_counter() - started)
@@ -73,11 +76,11 @@ class FhirApplication:
         try:
             return self._answered(request)
         except DmpError as error:
-            answer = refused(error)
+            answer = refused(error, request.header("ACCEPT_LANGUAGE"))
         except Exception as error:
             answer = crashed(error, request.request_id)
         self._drain(request)
-        return _excused(answer, request)
+        return self._excused(answer, request)
 
     def _answered(self, request: Request) -> Reply:
         environ = request.environ
@@ -94,7 +97,7 @@ class FhirApplication:
             caller = NOBODY
         else:
             caller = self._authenticate(environ)
-        return render(self._handle(call_of(request, caller, self._services.store.blobs, self._limit)), request)
+        return render(self._handle(call_of(request, caller, self._intake)), request, self._structures)
 
     def _options(self, request: Request) -> Reply:
         request.method = "OPTIONS"
@@ -105,21 +108,17 @@ class FhirApplication:
     def _drain(self, request: Request) -> None:
         """Read what the client is still sending, so that it can read our refusal."""
         try:
-            (request.body or Body(request.environ, self._limit)).drain()
+            (request.body or Body(request.environ, self._intake.max_body_bytes)).drain()
         except BadRequest:
             return
 
-
-_PUBLIC_HEADS = frozenset((segment,) for segment in PUBLIC)
-
-
-def _excused(answer: Answer, request: Request) -> Reply:
-    """Render an error; it is always sent, whatever the client accepts."""
-    if request.wanted.format is None:
-        request.wanted = DEFAULT
-    try:
-        return render(answer, request)
-    except Exception as error:
-        request.wanted = DEFAULT
-        request.query = ()
-        return render(crashed(error, request.request_id), request)
+    def _excused(self, answer: Answer, request: Request) -> Reply:
+        """Render an error; it is always sent, whatever the client accepts."""
+        if request.wanted.format is None:
+            request.wanted = DEFAULT
+        try:
+            return render(answer, request, self._structures)
+        except Exception as error:
+            request.wanted = DEFAULT
+            request.query = ()
+            return render(crashed(error, request.request_id), request, self._structures)

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 
-from fhir_dmp.errors import BadRequest, UnsupportedMedia
+from fhir_dmp.errors import UnsupportedMedia
 from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.fhir.json_patch import read_json_patch
 from fhir_dmp.fhir.resource import parse
-from fhir_dmp.http import formats
+from fhir_dmp.fhir.structure import Structures
+from fhir_dmp.fhir.xml import from_xml
 from fhir_dmp.http.body import Body
 from fhir_dmp.http.negotiation import FHIR_JSON, FHIR_XML, NAMES, Format, MediaType, check_fhir_type, media_type
 from fhir_dmp.http.request import Pairs, Request, parse_query, refuse_token
+from fhir_dmp.http.staging import divert
 from fhir_dmp.interactions.exchange import Payload
 from fhir_dmp.ports import BlobStore
 
@@ -24,7 +28,16 @@ JSON_PATCH = "application/json-patch+json"
 ACCEPT_PATCH = f"{JSON_PATCH}, {FHIR_JSON}, {FHIR_XML}"
 #: JSON bodies up to this size are parsed in memory, larger ones while they arrive.
 IN_MEMORY = 1 << 20
-_FIRST_TAG = re.compile(rb"<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]")
+_ROOT = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What reading a body needs: where contents go, what elements exist, how large a body may be."""
+
+    blobs: BlobStore
+    structures: Structures
+    max_body_bytes: int
 
 
 def read_form(request: Request, body: Body) -> tuple[str, Pairs]:
@@ -46,7 +59,7 @@ def read_form(request: Request, body: Body) -> tuple[str, Pairs]:
     return form, pairs
 
 
-def read_payload(request: Request, body: Body, blobs: BlobStore, strict: bool) -> Payload | None:
+def read_payload(request: Request, body: Body, intake: Intake, strict: bool) -> Payload | None:
     """Return what the client sent, None when it sent nothing.
 
     Raises:
@@ -58,13 +71,13 @@ def read_payload(request: Request, body: Body, blobs: BlobStore, strict: bool) -
     declared: str = request.environ.get("CONTENT_TYPE") or ""
     given = media_type(declared)
     if request.segments[:1] == ("Binary",) and not _is_operation(request) and request.method != "PATCH":
-        return _content(given, declared, body, blobs)
+        return _content(given, declared, body, intake)
     if not given.name:
         given, chunks = _guess(body, strict)
     else:
         _check_type(given, request)
         chunks = body.chunks()
-    return _parsed(given, declared, chunks, request, blobs)
+    return _parsed(given, declared, chunks, request, intake)
 
 
 def _is_operation(request: Request) -> bool:
@@ -93,42 +106,34 @@ def _guess(body: Body, strict: bool) -> tuple[MediaType, Iterator[bytes]]:
 
 
 def _parsed(
-    given: MediaType, declared: str, chunks: Iterator[bytes], request: Request, blobs: BlobStore
+    given: MediaType, declared: str, chunks: Iterator[bytes], request: Request, intake: Intake
 ) -> Payload | None:
     if given.name == JSON_PATCH:
-        return Payload(given.name, declared, patch=_json_patch(b"".join(chunks)))
+        return Payload(given.name, declared, patch=read_json_patch(b"".join(chunks)))
     if NAMES[given.name] is Format.XML:
-        return _xml(given, declared, b"".join(chunks), request)
-    return _json(given, declared, chunks, blobs)
+        return _xml(given, declared, b"".join(chunks), request, intake)
+    return _json(given, declared, chunks, intake.blobs)
 
 
-def _json_patch(content: bytes) -> object:
-    """Read a JSON Patch as strictly as a resource: it is JSON too, but for being an array."""
-    wrapped = parse(b'{"patch":' + content + b"}")
-    if len(wrapped) != 1:
-        raise BadRequest("The body is not one JSON value.", code="structure")
-    return wrapped["patch"]
-
-
-def _xml(given: MediaType, declared: str, content: bytes, request: Request) -> Payload | None:
+def _xml(given: MediaType, declared: str, content: bytes, request: Request, intake: Intake) -> Payload | None:
     if not content.strip():
         return None
     if _is_operation(request) and given.name != FHIR_XML and _root(content) == b"ClinicalDocument":
         return Payload(given.name, declared, raw=content)
-    return Payload(given.name, declared, resource=formats.from_xml(content))
+    return Payload(given.name, declared, resource=from_xml(content, intake.structures))
 
 
 def _root(content: bytes) -> bytes:
-    """Return the local name of the root element, roughly: enough to tell a CDA from a resource."""
-    tag = _FIRST_TAG.search(content[:65_536])
-    return tag.group(1) if tag else b""
+    """Return the local name of the root element, enough to tell a CDA from a resource; empty when there is none."""
+    root = _ROOT.match(content.removeprefix(b"\xef\xbb\xbf")[:65_536])
+    return root.group(1) if root else b""
 
 
 def _json(given: MediaType, declared: str, chunks: Iterator[bytes], blobs: BlobStore) -> Payload | None:
     head, rest = _take(chunks, IN_MEMORY)
     if rest is None:
         return Payload(given.name, declared, resource=parse(head)) if head else None
-    resource, staged = formats.divert(chain((head,), rest), blobs)
+    resource, staged = divert(chain((head,), rest), blobs)
     return Payload(given.name, declared, resource=resource, staged=staged)
 
 
@@ -144,30 +149,30 @@ def _take(chunks: Iterator[bytes], size: int) -> tuple[bytes, Iterator[bytes] | 
     return b"".join(parts), None
 
 
-def _content(given: MediaType, declared: str, body: Body, blobs: BlobStore) -> Payload | None:
+def _content(given: MediaType, declared: str, body: Body, intake: Intake) -> Payload | None:
     """Take a content for Binary: as bytes, unless a FHIR type holds a Binary resource.
 
     Bytes of a FHIR type that is another resource are a content like any other.
     """
     if given.name not in (FHIR_JSON, FHIR_XML):
-        return Payload(given.name or "application/octet-stream", declared, blob=blobs.stage(body.chunks()))
+        return Payload(given.name or "application/octet-stream", declared, blob=intake.blobs.stage(body.chunks()))
     head, rest = _take(body.chunks(), IN_MEMORY)
     if rest is None and not head:
         return None
     if given.name == FHIR_JSON and rest is not None:
-        return _large_content(given, declared, chain((head,), rest), blobs)
+        return _large_content(given, declared, chain((head,), rest), intake.blobs)
     content = head + b"".join(rest or ())
-    resource = formats.from_xml(content) if given.name == FHIR_XML else parse(content)
+    resource = from_xml(content, intake.structures) if given.name == FHIR_XML else parse(content)
     if resource.get("resourceType") == "Binary":
         check_fhir_type(given)
         return Payload(given.name, declared, resource=resource)
-    return Payload(given.name, declared, blob=blobs.stage(iter((content,))))
+    return Payload(given.name, declared, blob=intake.blobs.stage(iter((content,))))
 
 
 def _large_content(given: MediaType, declared: str, chunks: Iterator[bytes], blobs: BlobStore) -> Payload:
     """Stage first, then look inside: which resource it is may be told at the very end."""
     blob = blobs.stage(chunks)
-    resource, staged = formats.divert(_staged(blob, blobs), blobs)
+    resource, staged = divert(_staged(blob, blobs), blobs)
     if resource.get("resourceType") == "Binary":
         check_fhir_type(given)
         return Payload(given.name, declared, resource=resource, staged=staged)

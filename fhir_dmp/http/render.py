@@ -12,10 +12,12 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from fhir_dmp.fhir.resource import parse_stored, pretty
-from fhir_dmp.http import contents, formats
+from fhir_dmp.fhir.structure import Structures
+from fhir_dmp.fhir.xml import to_xml
+from fhir_dmp.http import contents
 from fhir_dmp.http.conditional import etag, http_date, not_modified
 from fhir_dmp.http.html import page
-from fhir_dmp.http.negotiation import CONTENT_TYPES, Format, Wanted, wants_pretty
+from fhir_dmp.http.negotiation import CONTENT_TYPES, Format, wants_pretty
 from fhir_dmp.http.request import Request
 from fhir_dmp.interactions.exchange import Answer
 
@@ -51,7 +53,7 @@ class Reply:
         return STATUS_LINES.get(self.status) or f"{self.status} Status"
 
 
-def render(answer: Answer, request: Request) -> Reply:
+def render(answer: Answer, request: Request, structures: Structures) -> Reply:
     """Write an answer the way the client wants it.
 
     Raises:
@@ -71,8 +73,8 @@ def render(answer: Answer, request: Request) -> Reply:
         headers.append(("Content-Length", "0"))
         return Reply(answer.status, headers if answer.status != 204 else headers[:-1], [])
     if answer.stream is not None:
-        return _streamed(answer, request, headers, request.wanted.acceptable())
-    return _whole(answer, request, headers, request.wanted.acceptable())
+        return _streamed(answer, request, headers, structures)
+    return _whole(answer, request, headers, structures)
 
 
 def _own_headers(answer: Answer, request: Request, headers: Headers) -> set[str]:
@@ -113,15 +115,15 @@ def _unmodified(answer: Answer, request: Request, headers: Headers) -> Reply:
     return Reply(304, [("X-Request-Id", request.request_id), *kept, _VARY], [])
 
 
-def _whole(answer: Answer, request: Request, headers: Headers, wanted: Wanted) -> Reply:
-    body = answer.body or b""
+def _whole(answer: Answer, request: Request, headers: Headers, structures: Structures) -> Reply:
+    wanted, body = request.wanted.acceptable(), answer.body or b""
     if wanted.format is Format.XML:
-        body = formats.to_xml(body)
+        body = to_xml(parse_stored(body), structures, pretty=_is_pretty(request))
     elif wanted.format is Format.HTML:
         body, policy = page(body, request, answer.status)
         headers = [pair for pair in headers if pair[0] != "Content-Security-Policy"]
         headers.append(("Content-Security-Policy", policy))
-    elif request.query and wants_pretty(request.query):
+    elif _is_pretty(request):
         body = pretty(parse_stored(body))
     headers.append(("Content-Type", wanted.content_type))
     if len(body) > GZIP_ABOVE and accepts_gzip(request.header("ACCEPT_ENCODING")):
@@ -131,13 +133,17 @@ def _whole(answer: Answer, request: Request, headers: Headers, wanted: Wanted) -
     return Reply(answer.status, headers, [] if request.head else [body])
 
 
-def _streamed(answer: Answer, request: Request, headers: Headers, wanted: Wanted) -> Reply:
+def _is_pretty(request: Request) -> bool:
+    return bool(request.query) and wants_pretty(request.query)
+
+
+def _streamed(answer: Answer, request: Request, headers: Headers, structures: Structures) -> Reply:
     """Send FHIR JSON as it comes; another representation needs the whole first."""
-    stream = answer.stream
+    wanted, stream = request.wanted.acceptable(), answer.stream
     assert stream is not None
     if wanted.format is Format.XML:
         whole = Answer(answer.status, body=b"".join(stream))
-        return _whole(whole, request, headers, wanted)
+        return _whole(whole, request, headers, structures)
     # A page of so many bytes helps nobody: browsers get the JSON too.
     headers.append(
         ("Content-Type", CONTENT_TYPES[Format.JSON] if wanted.format is Format.HTML else wanted.content_type)

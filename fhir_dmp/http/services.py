@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.ports import Clock, ResourceStore
@@ -21,6 +22,10 @@ class Services(Protocol):
     @property
     def store(self) -> ResourceStore:
         """The record."""
+
+    @property
+    def structures(self) -> Structures:
+        """What R4 says about each type."""
 
     @property
     def clock(self) -> Clock:

@@ -109,12 +109,18 @@ def sign(claims: Mapping[str, Any], keys: SigningKeys) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Judges tokens of one issuer for one audience."""
+    """Judges tokens of one issuer for one audience.
+
+    anywhere: no public URL is configured, so that the same server may be known under several hosts and ports (a token
+    printed beside a server on another port): only the paths of issuer and audience are compared. The signature is
+    still this server's own.
+    """
 
     keys: SigningKeys
     issuer: str
     audience: str
     leeway_s: int = 30
+    anywhere: bool = False
 
     def open(self, token: str) -> Grant:
         """Check everything about a token that does not depend on the time.
@@ -125,9 +131,14 @@ class Verifier:
         claims = self._signed_claims(token)
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
-        if claims.get("iss") != self.issuer or self.audience not in audiences:
+        if not self._is(self.issuer, claims.get("iss")) or not any(self._is(self.audience, each) for each in audiences):
             raise refusal("The token is not meant for this server (iss, aud).")
         return Grant(caller_of(claims), _validity(claims))
+
+    def _is(self, own: str, claimed: object) -> bool:
+        if claimed == own:
+            return True
+        return self.anywhere and isinstance(claimed, str) and _path(claimed) == _path(own)
 
     def check_time(self, validity: Validity, now_s: float) -> None:
         """Refuse a token that is not good at `now_s`, seconds since the epoch.
@@ -151,6 +162,11 @@ class Verifier:
             return jwt.decode(token, key, algorithms=[ALGORITHM]).claims
         except (JoseError, ValueError, TypeError) as error:
             raise refusal("The token is no signed JWT of this server.") from error
+
+
+def _path(url: str) -> str | None:
+    scheme, separator, rest = url.partition("://")
+    return "/" + rest.partition("/")[2] if separator and scheme in ("http", "https") else None
 
 
 def _validity(claims: Mapping[str, Any]) -> Validity:

@@ -24,7 +24,7 @@ _SCHEMES = frozenset({"http", "https", "mailto", "tel", "ftp", "urn", "cid"})
 _scheme = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):")
 _image = re.compile(r"data:image/(?:png|jpeg|gif|webp|bmp)[;,]", re.IGNORECASE)
 # Browsers drop control characters and white space inside a scheme ("java\tscript:").
-_ignored = re.compile("[\x00-\x20\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202f\ufeff]")
+_ignored = re.compile("[\x00-\x20\x7f-\xa0\xad\u200b-\u200f\u2028-\u202f\ufeff]")
 _active_style = re.compile(r"\\|expression|javascript|vbscript|behaviou?r|-moz-binding|@import|url\s*\(", re.IGNORECASE)
 _comment = re.compile(r"/\*.*?\*/", re.DOTALL)
 

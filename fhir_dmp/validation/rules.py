@@ -88,14 +88,11 @@ def twins(name: str, stem: str, walk: Walk) -> Rule:
             findings.add(_EMPTY_LIST if value == [] else NULL if value is None else _NOT_LIST, f"{path}.{stem}")
             return
         found = node.get(name)
-        values: list[Any] = found if isinstance(found, list) else []
-        count = len(values)
+        count = len(found) if isinstance(found, list) else 0
         for index, part in enumerate(value):
             if part is not None:
                 walk(part, f"{path}.{stem}[{index}]", findings)
-            if index < count and values[index] is not None:
-                continue
-            if not _has_extension(value, index) and (index >= count or part is not None):
+            if index >= count and not _has_extension(value, index):  # the rule of the values sees the other nulls
                 findings.add(_NO_VALUE, f"{path}.{stem}[{index}]")
 
     return rule

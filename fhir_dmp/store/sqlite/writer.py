@@ -1,0 +1,128 @@
+"""The write side of the store: one connection, groups of commits, each in a savepoint of its own.
+
+A commit that fails is undone alone. When SQLite itself fails (disk full, locked), the group is undone and its commits
+are tried one by one, so that a commit that cannot be stored does not take its neighbours with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fhir_dmp.errors import StoreUnavailable
+from fhir_dmp.ports import Version
+from fhir_dmp.store.sqlite.apply import Applier
+from fhir_dmp.store.sqlite.codec import Codec
+from fhir_dmp.store.sqlite.connections import unavailable
+from fhir_dmp.store.sqlite.group import FileLock, GroupCommit, Job
+from fhir_dmp.store.sqlite.prepare import ReadyCommit
+
+Task = ReadyCommit | Callable[[Applier], tuple[Version, ...]]
+_Job = Job[Task, tuple[Version, ...]]
+
+
+class Writer:
+    """Owns the write connection."""
+
+    def __init__(self, con: sqlite3.Connection, lock_file: Path, codec: Codec, written: Callable[[int], None]) -> None:
+        """`written` is told after each group how many bytes it may have added to the log (an estimate)."""
+        self._con = con
+        self._lock = FileLock(lock_file)
+        self._codec = codec
+        self._written = written
+        self._groups: GroupCommit[Task, tuple[Version, ...]] = GroupCommit(self._run)
+        self._closed = False
+
+    def commit(self, task: Task) -> tuple[Version, ...]:
+        """Write a prepared commit, or run a task on the applier, in some transaction; durable when it returns."""
+        if self._closed:
+            raise StoreUnavailable("The store is closed.")
+        return self._groups.submit(task)
+
+    def exclusively(self, action: Callable[[], None]) -> bool:
+        """Run the action while nobody writes, in any process, if this one is idle; say whether it ran."""
+
+        def locked() -> None:
+            with self._lock:
+                action()
+
+        return self._groups.exclusively(locked)
+
+    def close(self) -> None:
+        """Wait for the group under way, then close."""
+        self._closed = True
+        while not self.exclusively(self._con.close):
+            self._groups.submit(_nothing)
+        self._lock.close()
+
+    def _run(self, group: Sequence[_Job]) -> None:
+        with self._lock:
+            try:
+                self._transaction(group)
+            except (sqlite3.Error, OSError) as error:
+                self._undo()
+                self._one_by_one(group, error)
+            except BaseException:
+                self._undo()
+                raise
+        self._written(sum(_size(job.work) for job in group))
+
+    def _one_by_one(self, group: Sequence[_Job], error: Exception) -> None:
+        for job in group:
+            if len(group) > 1:
+                try:
+                    self._transaction([job])
+                    continue
+                except (sqlite3.Error, OSError) as again:
+                    self._undo()
+                    error = again
+            job.result, job.error = None, unavailable(error)
+            job.error.__cause__ = error
+
+    def _undo(self) -> None:
+        if self._con.in_transaction:
+            self._con.execute("ROLLBACK")
+
+    def _transaction(self, group: Sequence[_Job]) -> None:
+        con = self._con
+        con.execute("BEGIN IMMEDIATE")
+        applier = Applier(con, self._codec)
+        start = applier.sequence = con.execute("SELECT value FROM meta WHERE name = 'seq'").fetchone()[0]
+        for job in group:
+            self._one(applier, job)
+        if applier.sequence != start:
+            con.execute("UPDATE meta SET value = ? WHERE name = 'seq'", (applier.sequence,))
+        con.execute("COMMIT")
+
+    def _one(self, applier: Applier, job: _Job) -> None:
+        con, before = self._con, applier.sequence
+        job.result = job.error = None
+        con.execute("SAVEPOINT one")
+        try:
+            work = job.work
+            job.result = applier.apply(work) if isinstance(work, ReadyCommit) else work(applier)
+        except (sqlite3.Error, OSError):
+            raise
+        except Exception as error:
+            con.execute("ROLLBACK TO one")
+            applier.sequence = before
+            job.error = error
+        con.execute("RELEASE one")
+
+
+def _nothing(_: Applier) -> tuple[Version, ...]:
+    return ()
+
+
+def _size(task: Task) -> int:
+    """Estimate how much a commit adds to the write-ahead log: pages, most of them touched for one index row."""
+    if not isinstance(task, ReadyCommit):
+        return 65536
+    pages = 2 + 3 * len(task.audit)
+    for write in task.writes:
+        rows = write.rows
+        pages += (
+            6 + len(rows.toks) + len(rows.timelines) + len(rows.spans) + len(rows.strings) + len(write.body) // 4096
+        )
+    return 4096 * pages + sum(len(row[3]) + 4096 for row in task.blobs)
