@@ -17,7 +17,7 @@ _FAMILIES = ("1.2.250.1.213.1.1.1.2.1", "1.2.250.1.213.1.1.1.5")
 #: Laboratory and pathology documents from before the CI-SIS had models of its own for them.
 _HISTORICAL = ("1.3.6.1.4.1.19376.1.3.3", "1.3.6.1.4.1.19376.1.8.1.1")
 UNSTRUCTURED = "1.3.6.1.4.1.19376.1.2.20"
-_DICOM = "urn:dicom-org:cda"
+_DICOM = "urn:dicom-org:ps3-20"
 
 
 @dataclass(frozen=True, slots=True)
