@@ -79,7 +79,7 @@ def _sqlite(settings: StoreSettings) -> ResourceStore:
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:
-    from fhir_dmp.store.mongo.store import open_mongo
+    from fhir_dmp.store.mongo import open_mongo
 
     return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
 

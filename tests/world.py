@@ -254,12 +254,13 @@ class World:
 
     def authorise(self, ins: str = samples.ANOUK, professional: str = samples.DOCTOR, **period: str) -> str:
         """Give a professional access to a record."""
+        extra: dict[str, Any] = {"period": period} if period else {}
         return self.consent(
             ins,
             "ps-authorisation",
             actor=[samples.consent_actor(professional)],
             purpose=[{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}],
-            **({"period": period} if period else {}),
+            **extra,
         )
 
 

@@ -57,7 +57,9 @@ def changed_document(
     acts = list(_status_acts(before, after, rules, replaced=replaced))
     if is_archived(before) != is_archived(after):
         acts.append(_archive_act(after, rules))
-    stored, details, issues = dict(after), [], ()
+    stored = dict(after)
+    details: list[tuple[str, str]] = []
+    issues: tuple[Issue, ...] = ()
     if before.get("securityLabel") != after.get("securityLabel"):
         stored, issues = _labelled(before, after, context)
         if visibility_of(before) != visibility_of(stored):

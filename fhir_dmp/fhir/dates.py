@@ -30,7 +30,7 @@ _DAY_MS = 86_400_000
 _PATTERN = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+\- ]\d\d:\d\d)?)?)?)?", re.ASCII
 )
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{3})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{3})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII)
 
 
 def interval(text: str, zone: tzinfo) -> Interval:
@@ -108,7 +108,7 @@ def _utc(ordinal: int, within_day: int, zone: tzinfo) -> int:
     Counted with integers, because the first and the last day of the calendar have no UTC datetime in every zone.
     """
     day = date.fromordinal(min(ordinal, _LAST_DAY))
-    minutes = within_day // 60_000
+    minutes = min(within_day // 60_000, 1439)
     wall = datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=zone)
     offset = zone.utcoffset(wall) or timedelta(0)
     return (ordinal - _EPOCH_DAY) * _DAY_MS + within_day - offset // _SECOND * 1000

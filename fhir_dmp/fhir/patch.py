@@ -88,7 +88,7 @@ def _prune(value: Any, taken: set[int], *, is_twin: bool) -> None:
         if part or id(part) not in taken:
             continue
         taken.add(id(value))
-        if is_twin:
+        if is_twin and isinstance(value, list):
             value[key] = None  # `_given` keeps in step with `given`
         else:
             del value[key]

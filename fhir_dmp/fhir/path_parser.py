@@ -125,10 +125,10 @@ class _Parser:
         token = self.tokens[self.at]
         return token.kind == "symbol" and token.text == text
 
-    def expect(self, text: str) -> None:
+    def expect(self, text: str, wanted: str = "") -> None:
         if not self.is_symbol(text):
             token = self.peek()
-            raise PathSyntaxError(f"'{text}' was expected, not {self.named(token)}", token.position)
+            raise PathSyntaxError(f"{wanted or repr(text)} was expected, not {self.named(token)}", token.position)
         self.at += 1
 
     @staticmethod
@@ -231,7 +231,7 @@ class _Parser:
         found: list[Tree] = []
         while not self.is_symbol(")"):
             if found:
-                self.expect(",")
+                self.expect(",", "',' or ')'")
             found.append(self.expression())
         self.at += 1
         return tuple(found)

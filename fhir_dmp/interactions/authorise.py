@@ -7,13 +7,12 @@ know of looks exactly like one that never existed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fhir_dmp.access.consent import Reading
 from fhir_dmp.access.consent_rules import may_read_consent
 from fhir_dmp.access.decide import enter, gate
 from fhir_dmp.access.decision import Decision, Effect, Op
-from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.facts import Dossier
 from fhir_dmp.access.masking import mask_references
 from fhir_dmp.access.refusal import refusal
@@ -172,12 +171,12 @@ def _see_document(call: Call, version: Version, op: Op, services: Services) -> N
     """Decide on one document, by its current labels."""
     if version.patient is None:
         raise absent(version)
-    body = version.body or _last_body(version, services)
+    judged = version if version.body else _last(version, services)
     decision = entered(call.caller, op, version.patient, services, documents=True)
     verdict = visible(
         call.caller,
         decision,
-        document_facts(parse_stored(body)),
+        services.seen.of(judged),
         gather.facts_of(version.patient, services),
         services.access,
         services.matrix,
@@ -186,10 +185,9 @@ def _see_document(call: Call, version: Version, op: Op, services: Services) -> N
         raise refusal(verdict, services.canonical)
 
 
-def _last_body(version: Version, services: Services) -> bytes:
+def _last(version: Version, services: Services) -> Version:
     """Return the last content of a deleted resource, by which its deletion is judged."""
-    found = services.store.read_version(version.key, version.version - 1)
-    return found.body if found else b"{}"
+    return services.store.read_version(version.key, version.version - 1) or replace(version, body=b"{}")
 
 
 def _read_content(call: Call, version: Version, services: Services) -> Allowed:
@@ -232,7 +230,7 @@ def _read_consent(call: Call, version: Version, services: Services) -> Allowed:
     """A Consent is read by its patient, and by those whom it names; a professional needs no entry for that."""
     if version.patient is None:
         raise absent(version)
-    consent = parse_stored(version.body or _last_body(version, services))
+    consent = parse_stored((version if version.body else _last(version, services)).body)
     reading = Reading(gather.directory_of([consent], services), services.zone, services.canonical)
     if not may_read_consent(call.caller, consent, reading):
         raise absent(version)
@@ -273,7 +271,7 @@ def may_know(caller: Caller, version: Version, op: Op, services: Services) -> bo
         return False
     facts = gather.facts_of(version.patient, services)
     decision = enter(caller, op, facts, services.access, documents=True)
-    document = document_facts(parse_stored(version.body))
+    document = services.seen.of(version)
     verdict = visible(caller, decision, document, facts, services.access, services.matrix)
     return verdict.effect is not Effect.FILTER
 
@@ -282,7 +280,7 @@ def _shown(call: Call, version: Version, op: Op, services: Services, *, deleted_
     assert version.patient is not None
     facts = gather.facts_of(version.patient, services)
     decision = enter(call.caller, op, facts, services.access, documents=True)
-    document = document_facts(parse_stored(version.body))
+    document = services.seen.of(version)
     return (
         decision.permitted
         and visible(

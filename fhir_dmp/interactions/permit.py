@@ -13,8 +13,8 @@ from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
-from fhir_dmp.documents.labels import LabelContext
 from fhir_dmp.documents.attributes import changed_document, changed_list
+from fhir_dmp.documents.labels import LabelContext
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions import authorise, gather

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from fhir_dmp.access.decision import Rules as AccessRules
+from fhir_dmp.access.document import DocumentFacts, document_facts
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import Matrix
 from fhir_dmp.audit.event import Site
@@ -15,10 +16,10 @@ from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import Issue
-from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
-from fhir_dmp.ports import Clock, Ids, ResourceStore, Write
+from fhir_dmp.ports import Clock, Ids, ResourceStore, Version, Write
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
 
@@ -56,6 +57,25 @@ class FactsCache:
             self._known.clear()
 
 
+class DocumentCache:
+    """What decisions need of a document version. A version never changes, so an entry never goes stale."""
+
+    def __init__(self, size: int = 20_000) -> None:
+        self._size = size
+        self._known: dict[tuple[str, int], DocumentFacts] = {}
+
+    def of(self, version: Version) -> DocumentFacts:
+        """Return the facts of a stored DocumentReference version."""
+        key = (version.id, version.version)
+        found = self._known.get(key)
+        if found is None:
+            found = document_facts(parse_stored(version.body))
+            if len(self._known) >= self._size:
+                self._known.clear()
+            self._known[key] = found
+        return found
+
+
 @dataclass(frozen=True, eq=False)
 class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
@@ -83,6 +103,7 @@ class Services:
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
     facts: FactsCache = field(default_factory=FactsCache)
+    seen: DocumentCache = field(default_factory=DocumentCache)
 
     @property
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

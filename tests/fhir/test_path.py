@@ -199,7 +199,8 @@ def test_locate_names_the_place_of_each_match() -> None:
     ]
     assert locate("Patient.multipleBirth", PATIENT) == [Location(2, PATIENT, "multipleBirthInteger", None, "integer")]
     assert locate("Patient", PATIENT) == [Location(PATIENT, None, "", None, "Patient")]
-    assert locate("'computed'", PATIENT) == []
+    with pytest.raises(PathError, match="computes a value"):
+        locate("Patient.birthDate.lower()", PATIENT)
 
 
 def test_located_holders_are_the_objects_of_the_resource_itself() -> None:

@@ -39,7 +39,7 @@ def test_operator_words_are_names_where_only_a_name_can_stand() -> None:
     [
         ("", "an expression was expected, not the end (at character 1)"),
         ("a..b", "an expression was expected, not '.' (at character 3)"),
-        ("a.where(b", "',' was expected, not the end (at character 10)"),
+        ("a.where(b", "',' or ')' was expected, not the end (at character 10)"),
         ("a b", "unexpected 'b' after the expression (at character 3)"),
         ("a.where(b = 'c", 'unexpected character "\'" (at character 13)'),
         ("a # b", "unexpected character '#' (at character 3)"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.store.memory import MemoryStore
 from fhir_dmp.store.sqlite import Limits, open_sqlite
+from tests.store.mongo import servers
 
 #: Small, so that a test reaches it with few resources.
 JOIN_CAP = 30
@@ -28,4 +29,7 @@ def open_sqlite_file(folder: Path) -> ResourceStore:
 STORES: dict[str, Opener] = {
     "memory": open_memory,
     "sqlite": open_sqlite_file,
+    "mongomock": lambda _: servers.open_mongomock(JOIN_CAP),
+    "mongo-wire": lambda _: servers.open_ferretdb(JOIN_CAP),
+    "mongo-replica-set": lambda _: servers.open_given(JOIN_CAP),
 }

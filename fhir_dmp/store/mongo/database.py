@@ -1,0 +1,142 @@
+"""The collections of a database and their indexes, by name. Indexes are made at start and when a type is first written.
+
+One collection for each resource type (current versions, named like the type) and, in lower case, `history`,
+`audit_YYYYMM`, `blobs`, `uniques`, `claims`, `outbox`, `intents`, `meta`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import OperationFailure
+
+from fhir_dmp.errors import BadRequest
+from fhir_dmp.store.mongo.views import Doc
+
+#: The longest that the server may work on one query, in ms. Dead rows are kept much longer (see intents.py).
+QUERY_MS = 20_000
+
+_TYPE = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
+_MONTH = re.compile(r"audit_[0-9]{6}")
+
+Keys = Sequence[tuple[str, int]]
+
+_UP, _DOWN = ASCENDING, DESCENDING
+
+#: Stands for the field of the logical id.
+ADDRESS = "<address>"
+#: Indexes of each resource type. Which query uses which: docs/stores.md.
+CURRENT_INDEXES: Mapping[str, Keys] = {
+    "timeline": (("pat", _UP), ("dt", _DOWN), (ADDRESS, _UP)),
+    "timeline_token": (("pat", _UP), ("t", _UP), ("dt", _DOWN), (ADDRESS, _UP)),
+    "timeline_updated": (("pat", _UP), ("u", _DOWN), (ADDRESS, _UP)),
+    "token": (("t", _UP), ("u", _DOWN), (ADDRESS, _UP)),
+    "reference": (("r", _UP), ("dt", _DOWN), (ADDRESS, _UP)),
+    "text": (("x", _UP), (ADDRESS, _UP)),
+    "span": (("q.k", _UP), ("q.lo", _UP), ("q.hi", _UP)),
+    "updated": (("u", _DOWN), (ADDRESS, _UP)),
+}
+HISTORY_INDEXES: Mapping[str, Keys] = {
+    "sequence": (("s", _DOWN),),
+    "instance": (("k", _UP), ("s", _DOWN)),
+    "type": (("type", _UP), ("s", _DOWN)),
+    "time": (("u", _UP),),
+    "blob": (("blob", _UP),),
+}
+AUDIT_INDEXES: Mapping[str, Keys] = {
+    "position": (("p", _DOWN),),
+    "patient": (("pat", _UP), ("p", _DOWN)),
+}
+_PLAIN: Mapping[str, Keys] = {}
+
+
+class Database:
+    """Names, options and indexes of one database. Thread safe."""
+
+    def __init__(self, database: Any, *, versioned: bool) -> None:
+        self.raw = database
+        self.versioned = versioned
+        self._lock = Lock()
+        self._known: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        """Return a collection, without making it."""
+        return self.raw[name]
+
+    def current(self, type_: str) -> Any:
+        """Return the collection of a resource type.
+
+        Raises:
+            BadRequest: not a name of a type; such a name could reach another collection.
+        """
+        if _TYPE.fullmatch(type_) is None:
+            raise BadRequest("This is not the name of a resource type.", code="not-supported")
+        return self.raw[type_]
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Make the indexes of these collections where this process has not done it yet. Idempotent."""
+        for name in names:
+            if name in self._known:
+                continue
+            with self._lock:
+                self._index(name)
+                self._known.add(name)
+
+    def prepare_all(self) -> None:
+        """Make the indexes of every collection of the database."""
+        self.prepare(["history", "uniques", "claims", "outbox", "blobs", *self.type_names(), *self.audit_names()])
+
+    def type_names(self) -> list[str]:
+        """Return the names of the resource types that have been written."""
+        return sorted(name for name in self.raw.list_collection_names() if _TYPE.fullmatch(name))
+
+    def audit_names(self) -> list[str]:
+        """Return the collections of the audit trail, the newest month first."""
+        return sorted((name for name in self.raw.list_collection_names() if _MONTH.fullmatch(name)), reverse=True)
+
+    def _index(self, name: str) -> None:
+        models = [
+            IndexModel([(self._field(field), direction) for field, direction in keys], name=label)
+            for label, keys in _indexes_of(name).items()
+        ]
+        if self.versioned and name != "blobs":
+            models.append(IndexModel([("i", _UP)], name="address"))
+        if models:
+            self.raw[name].create_indexes(models)
+        elif name not in self.raw.list_collection_names():
+            # a collection must exist before a transaction writes to it
+            self.raw.create_collection(name)
+
+    def _field(self, field: str) -> str:
+        if field != ADDRESS:
+            return field
+        return "i" if self.versioned else "_id"
+
+
+def _indexes_of(name: str) -> Mapping[str, Keys]:
+    if _TYPE.fullmatch(name):
+        return CURRENT_INDEXES
+    if _MONTH.fullmatch(name):
+        return AUDIT_INDEXES
+    return HISTORY_INDEXES if name == "history" else _PLAIN
+
+
+def sequence_of(meta: Doc | None) -> int:
+    """Return the last visible sequence that the commit record tells."""
+    return 0 if meta is None else int(meta["m"])
+
+
+def matches_elements(database: Database) -> bool:
+    """Find out by trying whether `$elemMatch` judges one embedded document at a time (FerretDB 1 does not)."""
+    meta = database["meta"]
+    meta.replace_one({"_id": "probe"}, {"_id": "probe", "q": [{"k": "a", "lo": 1}, {"k": "b", "lo": 2}]}, upsert=True)
+    mixed = {"_id": "probe", "q": {"$elemMatch": {"k": {"$eq": "a"}, "lo": {"$gte": 2}}}}
+    whole = {"_id": "probe", "q": {"$elemMatch": {"k": {"$eq": "b"}, "lo": {"$gte": 2}}}}
+    try:
+        return meta.find_one(mixed) is None and meta.find_one(whole) is not None
+    except OperationFailure:
+        return False

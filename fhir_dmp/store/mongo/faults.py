@@ -1,0 +1,50 @@
+"""What a driver's error means to the house: every one leaves this room as an error of fhir_dmp.errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bson.errors import BSONError
+from pymongo.errors import DocumentTooLarge, ExecutionTimeout, OperationFailure, PyMongoError
+
+from fhir_dmp.errors import BadRequest, StoreUnavailable, TooLarge, Unprocessable
+
+#: Labels that the server puts on errors of a transaction.
+TRANSIENT = "TransientTransactionError"
+UNKNOWN_RESULT = "UnknownTransactionCommitResult"
+
+
+class Contention(Exception):
+    """Another writer was faster; gather again and decide again. Never leaves this room."""
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn the driver's errors into ours.
+
+    Raises:
+        StoreUnavailable: the database did not answer, or refused for a reason of its own.
+        Unprocessable: code too-costly; the query ran longer than a request may.
+        TooLarge: a document above the 16 MB of MongoDB.
+        BadRequest: a value that no database text can hold (a lone surrogate).
+    """
+    try:
+        yield
+    except ExecutionTimeout as error:
+        raise Unprocessable(
+            "The search takes too long; add criteria that make it narrower.", code="too-costly"
+        ) from error
+    except DocumentTooLarge as error:
+        raise TooLarge("One resource with its index terms exceeds the 16 MB that the database accepts.") from error
+    except PyMongoError as error:
+        raise StoreUnavailable(f"The database did not do what was asked ({_kind(error)}).") from error
+    except (UnicodeEncodeError, BSONError, OverflowError) as error:
+        raise BadRequest("A value holds a character or a number that cannot be stored.", code="value") from error
+
+
+def _kind(error: PyMongoError) -> str:
+    """Name the error without its text, which may quote data."""
+    if isinstance(error, OperationFailure) and error.code is not None:
+        return f"{type(error).__name__}, code {error.code}"
+    return type(error).__name__

@@ -1,0 +1,58 @@
+"""Moves a database between the two layouts of rows, when it is opened on a server of the other kind.
+
+Somebody who starts with one plain server and makes it a replica set later goes on with the same data. Every step may
+be repeated, and another process that opens the same database at the same moment does the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from fhir_dmp.store.mongo.database import Database
+from fhir_dmp.store.mongo.intents import Intents
+from fhir_dmp.store.mongo.views import IN_PLACE, VERSIONED, Doc
+
+_BOOKKEEPING = ("i", "c", "e", "w", "g")
+
+
+def adopt(database: Database) -> None:
+    """Bring the rows into the layout that this server needs, if they are in the other one."""
+    wanted = VERSIONED if database.versioned else IN_PLACE
+    mark: Doc | None = database["meta"].find_one({"_id": "layout"})
+    if mark is not None and mark["rows"] != wanted:
+        if database.versioned:
+            _to_versioned(database)
+        else:
+            Intents(database).recover()
+            _to_in_place(database)
+    database["meta"].update_one({"_id": "layout"}, {"$set": {"rows": wanted}}, upsert=True)
+
+
+def _row_collections(database: Database) -> Iterator[Any]:
+    names = [*database.type_names(), *database.audit_names(), "history", "uniques", "claims", "outbox"]
+    return (database[name] for name in names)
+
+
+def _to_versioned(database: Database) -> None:
+    """A row without `@` in its `_id` is an address; it only needs to say so in `i`."""
+    for rows in _row_collections(database):
+        for doc in list(rows.find({"i": None}, {"_id": 1})):
+            rows.update_one({"_id": doc["_id"], "i": None}, {"$set": {"i": doc["_id"]}})
+
+
+def _to_in_place(database: Database) -> None:
+    """Give each living row its address as `_id`, and remove dead and undecided ones."""
+    for rows in _row_collections(database):
+        rows.delete_many({"$or": [{"e": {"$ne": None}}, {"c": {"$ne": None}}]})
+        for doc in rows.find({"i": {"$ne": None}}):
+            bare = {name: value for name, value in doc.items() if name not in _BOOKKEEPING}
+            if doc["_id"] == doc["i"]:
+                rows.update_one({"_id": doc["_id"]}, {"$unset": dict.fromkeys(_BOOKKEEPING, 1)})
+                continue
+            with suppress(DuplicateKeyError):  # another process that opens the database was faster
+                rows.insert_one({**bare, "_id": doc["i"]})
+            rows.delete_one({"_id": doc["_id"]})
