@@ -10,6 +10,7 @@ from fhir_dmp.access.decide import enter, gate
 from fhir_dmp.access.decision import CHANGES, READS, Decision, Effect, Op, Relation
 from fhir_dmp.access.facts import PatientFacts, patient_facts
 from fhir_dmp.access.relation import AuthorisationStatus, authorisation_status
+from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Caller, Scope
 from tests.access.people import (
     ADMIN,
@@ -193,8 +194,8 @@ def test_a_representative_loses_access_on_the_eighteenth_birthday() -> None:
     assert ask(representative(), Op.READ, facts(patient=day)) == (FILTER, "C3", 404, "not-found")
 
 
-def delegation(*rights: str, classes: tuple[str, ...] = (), end: str = "2026-12-31") -> dict[str, object]:
-    parts = [{"url": "right", "valueCode": right} for right in rights]
+def delegation(*rights: str, classes: tuple[str, ...] = (), end: str = "2026-12-31") -> Json:
+    parts: list[Json] = [{"url": "right", "valueCode": right} for right in rights]
     parts += [{"url": "class", "valueCoding": {"code": code}} for code in classes]
     said = consent(
         "delegation",
@@ -211,7 +212,7 @@ def test_c4_a_delegation_in_force_covers_its_rights_and_classes() -> None:
     known = facts(delegation("read", classes=("10",)))
     decision = enter(delegate("c-del"), Op.READ, known, RULES)
     assert outcome(decision) == (PERMIT, "C4", 200, None)
-    assert decision.classes == {"10"}
+    assert decision.classes == frozenset({"10"})
     assert decision.consent_ids == ("Consent/c-del",)
     by_person = delegate(fhir_user="RelatedPerson/r2")
     assert ask(by_person, Op.SEARCH, known) == (PERMIT, "C4", 200, None)
@@ -486,7 +487,7 @@ def test_the_operator_enters_every_record_in_any_state() -> None:
 
 @pytest.mark.statement("dmp-fhir 9.3/37", "dmp-fhir 9.10/197")
 def test_the_authorisation_status_agrees_with_the_decision() -> None:
-    def status(*said: dict[str, object], caller: Caller | None = None) -> AuthorisationStatus:
+    def status(*said: Json, caller: Caller | None = None) -> AuthorisationStatus:
         return authorisation_status(caller or ps(NURSE), facts(*said), RULES)
 
     assert status() is AuthorisationStatus.NONE

@@ -221,6 +221,11 @@ def test_a_search_of_the_real_index_finds_exactly_what_the_decision_shows(
     assert found == seen
 
 
+KEY_NAMES = (
+    "a resourceType id author coding code system identifier value reference provision actor type period start "
+    "category patient status subject securityLabel generalPractitioner extension url birthDate participant member"
+)
+KEYS = KEY_NAMES.split()
 _REGISTRY: list[object] = []
 
 
@@ -292,22 +297,7 @@ def test_professionals_are_denied_by_default(caller: Caller, op: Op, consents: l
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(
-                    [
-                        *"abc",
-                        "resourceType",
-                        "id",
-                        "author",
-                        "coding",
-                        "code",
-                        "system",
-                        "identifier",
-                        "value",
-                        "reference",
-                    ]
-                    + ["provision", "actor", "type", "period", "start", "category", "patient", "status", "subject"]
-                    + ["securityLabel", "generalPractitioner", "extension", "url", "birthDate", "participant", "member"]
-                ),
+                st.sampled_from(KEYS),
                 inner,
                 max_size=4,
             )
