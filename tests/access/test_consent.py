@@ -125,6 +125,25 @@ def test_a_consent_counts_only_in_its_period_and_while_active() -> None:
         assert not enter(ps(NURSE), Op.READ, facts(authorised(NURSE, **change)), RULES).permitted
 
 
+def test_a_consent_without_kind_or_provision_says_nothing() -> None:
+    assert list(statements(consent("other", "permit"), READING)) == []
+    assert list(statements({**consent("block", "deny"), "provision": None}, READING)) == []
+
+
+def test_only_our_extension_tells_the_rights_of_a_delegation() -> None:
+    parts = [{"url": "right", "valueCode": 7}, {"url": "other", "valueCode": "settings"}]
+    ours = {"url": f"{BASE}/StructureDefinition/dmp-delegation", "extension": parts}
+    foreign = {"url": "https://example.org/x", "extension": [{"url": "right", "valueCode": "settings"}]}
+    said = consent("delegation", "permit", {"reference": "RelatedPerson/r"})
+    (found,) = statements({**said, "extension": [foreign, ours]}, READING)
+    assert (found.rights, found.classes) == (frozenset({"read"}), frozenset())
+
+
+def test_a_consent_whose_provision_is_no_object_is_only_missing_it() -> None:
+    (issue,) = check_consent({**consent("block", "deny"), "provision": None}, READING)
+    assert issue.expression == ("Consent.provision",)
+
+
 def test_actors_are_resolved_through_the_directory() -> None:
     said = list(statements(consent("ps-authorisation", "permit", {"reference": "Practitioner/ps-77"}), READING))
     assert [party.value for party in said[0].parties] == [NURSE]
@@ -267,6 +286,8 @@ def test_w10_a_professional_records_an_authorisation_for_self_or_structure_and_n
     for said in (blocked(STRANGER), consent("emergency", "deny"), consent("dmp-opening", "permit")):
         assert write(ps(STRANGER), said) == NO
     assert write(institution(), clinic) == ("deny", "C13", 403, "feed-only")
+    nameless = ps(STRANGER, structure=CLINIC, professional=None)
+    assert write(nameless, clinic) == NO
     assert write(FEEDER, clinic) == ("deny", "C13", 403, "feed-only")
 
 

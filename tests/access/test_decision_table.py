@@ -447,6 +447,12 @@ def test_c21_what_no_row_allows_is_denied() -> None:
     assert ask(ps(NURSE), Op.REOPEN, known) == (DENY, "C21", 403, "default-deny")
 
 
+def test_an_actor_of_no_known_kind_is_denied() -> None:
+    stranger = replace(ps(NURSE), actor="OTHER")  # type: ignore[arg-type]  # a kind that a later release may add
+    assert ask(stranger, Op.READ, facts(authorised(NURSE))) == (DENY, "C21", 403, "default-deny")
+    assert ask(stranger, Op.CREATE, facts()) == (DENY, "C21", 403, "default-deny")
+
+
 @pytest.mark.statement("security P-1 W11", "security P-8")
 @pytest.mark.parametrize("caller", [breaking_glass(DOCTOR), regulator(DOCTOR)])
 def test_w11_emergency_modes_are_read_only_even_for_the_mt(caller: Caller) -> None:
@@ -495,5 +501,9 @@ def test_the_authorisation_status_agrees_with_the_decision() -> None:
     assert status(authorised(NURSE, period={"end": "2026"})) is AuthorisationStatus.VALID
     assert status(authorised(NURSE, period={"end": "2025"})) is AuthorisationStatus.EXPIRED
     assert status(authorised(NURSE), blocked(NURSE)) is AuthorisationStatus.BLOCKED
+    denied = consent("ps-authorisation", "deny", professional_ref(NURSE), id_="c-no")
+    assert status(authorised(NURSE, period={"end": "2025"}), denied) is AuthorisationStatus.NONE
+    team = facts(consent("team-authorisation", "permit", {"reference": "CareTeam/t1"}), directory=[TEAM])
+    assert authorisation_status(ps(NURSE), team, RULES) is AuthorisationStatus.VALID
     doctor = facts(patient=doctor_of_record())
     assert authorisation_status(ps(DOCTOR), doctor, RULES) is AuthorisationStatus.VALID

@@ -10,6 +10,7 @@ import pytest
 
 from fhir_dmp.access import moments
 from fhir_dmp.access.facts import Dossier, patient_facts
+from fhir_dmp.access.parties import parties
 from fhir_dmp.fhir.resource import Json
 from tests.access.people import (
     BASE,
@@ -24,6 +25,7 @@ from tests.access.people import (
     facts,
     person,
     professional_ref,
+    structure_ref,
 )
 
 ENDED = {**OPENING, "status": "inactive"}
@@ -121,6 +123,41 @@ def test_plain_dates_are_read_in_the_zone_of_the_server() -> None:
 def test_a_date_covers_its_own_precision(text: object, length_ms: int | None) -> None:
     found = moments.interval(text, UTC)
     assert (found and found[1] - found[0]) == length_ms
+
+
+def test_a_time_without_offset_is_read_in_the_zone_and_what_is_no_period_holds_never() -> None:
+    paris = ZoneInfo("Europe/Paris")
+    assert moments.interval("1970-01-01T01:00:00", paris) == (0, 1000)
+    assert moments.validity("always", UTC) == (0, 0)
+    assert moments.validity({"end": 5}, UTC) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("x", [("unknown", "")]),
+        ({"display": "?"}, [("unknown", "")]),
+        ({"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": 8}}, [("unknown", "")]),
+        ({"identifier": {"system": "urn:oid:9.9", "value": "x"}}, [("unknown", "")]),
+        ({"reference": "Practitioner/unknown"}, [("unknown", "Practitioner/unknown")]),
+        ({"type": "CareTeam", "identifier": {"system": "s", "value": "t"}}, [("team", "s|t")]),
+        ({"reference": "RelatedPerson/r"}, [("relative", "RelatedPerson/r"), ("relative", "urn:x|7")]),
+        ({"reference": "PractitionerRole/y"}, [("professional", NURSE)]),
+        ({"reference": "PractitionerRole/z"}, [("professional", DOCTOR)]),
+    ],
+)
+def test_a_reference_names_its_parties(reference: object, expected: list[tuple[str, str]]) -> None:
+    directory: dict[str, Json] = {
+        "RelatedPerson/r": {"resourceType": "RelatedPerson", "identifier": [{"system": "urn:x", "value": "7"}]},
+        "PractitionerRole/y": {
+            "resourceType": "PractitionerRole",
+            "identifier": [structure_ref("1750100125")["identifier"], professional_ref(NURSE)["identifier"]],
+            "organization": structure_ref("1750100125"),
+        },
+        "PractitionerRole/z": {"resourceType": "PractitionerRole", "practitioner": professional_ref(DOCTOR)},
+    }
+    found = [(party.kind.value, party.value) for party in parties(reference, {}, directory)]
+    assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,21 @@ def test_a_search_finds_exactly_what_the_decision_shows(
     assert found == seen
 
 
+holders = st.sampled_from(
+    [holder(app="app-7", app_classes=("42", "90")), delegate("c-del"), representative(), AUDITOR, institution(), FEEDER]
+)
+granted = st.builds(lambda patient: facts(DELEGATION, GRANT, patient=patient), patients)
+
+
+@settings(max_examples=400, deadline=None)
+@given(holders, ops, granted, documents, st.booleans())
+def test_a_search_of_those_who_are_no_professionals_finds_exactly_what_the_decision_shows(
+    caller: Caller, op: Op, known: PatientFacts, document: Json, deleted_asked: bool
+) -> None:
+    found, seen = found_and_shown(caller, op, known, document, deleted_asked, terms(document))
+    assert found == seen
+
+
 @pytest.mark.statement("security P-43")
 @settings(max_examples=400, deadline=None)
 @given(callers, records, documents, st.booleans())

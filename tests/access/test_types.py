@@ -35,6 +35,7 @@ from tests.access.people import (
     RULES,
     STRANGER,
     blocked,
+    delegate,
     facts,
     holder,
     institution,
@@ -81,6 +82,13 @@ def test_directory_and_conformance_are_read_by_all_and_written_by_the_operator()
         ({"resourceType": "Group", "member": [{"entity": {"reference": "Patient/p1"}}]}, "Patient/p1"),
         ({"resourceType": "Person", "link": [{"target": {"reference": "Patient/p1"}}]}, "Patient/p1"),
         ({"resourceType": "Observation", "subject": {"reference": "Group/g"}}, None),
+        (
+            {
+                "resourceType": "Appointment",
+                "participant": [{"actor": {"reference": "Location/l"}}, {"actor": {"reference": "Patient/p1"}}],
+            },
+            "Patient/p1",
+        ),
         ({"resourceType": "Observation"}, None),
         ({"resourceType": "Patient"}, None),
     ],
@@ -148,6 +156,13 @@ def test_consents_are_restricted_to_the_own_record_or_to_those_naming_the_caller
     assert f"actor.identifier=s:urn:oid:1.2.250.1.71.4.2.1|{NURSE}" in node.keys
     assert f"actor.identifier=s:urn:oid:1.2.250.1.71.4.2.2|{CLINIC}" in node.keys
     assert "actor=r:Practitioner/x" in node.keys
+    assert restrict_consents(institution(), None) == AnyTerm(
+        (
+            f"actor.identifier=s:urn:oid:1.2.250.1.71.4.2.2|{CLINIC}",
+            f"actor=d:urn:oid:1.2.250.1.71.4.2.2|{CLINIC}",
+        )
+    )
+    assert restrict_consents(delegate("c-del"), None) == Nothing()
 
 
 SET: Json = {
@@ -224,11 +239,13 @@ def test_each_refusal_has_its_status_and_codes(decision: Decision, expected: obj
 
 @pytest.mark.statement("security P-41")
 def test_a_hidden_thing_answers_exactly_like_an_unknown_one() -> None:
-    hidden = refusal(Verdict(Effect.FILTER, "D8", 404, "not-found"), BASE)
-    foreign = refusal(enter(holder("p2"), Op.READ, facts(), RULES), BASE)
+    unknown = absent("DocumentReference")
+    hidden = refusal(Verdict(Effect.FILTER, "D8", 404, "not-found"), BASE, "DocumentReference")
+    foreign = refusal(enter(holder("p2"), Op.READ, facts(), RULES), BASE, "DocumentReference")
+    assert unknown.issues[0].diagnostics == "There is no DocumentReference with this id."
     for error in (hidden, foreign):
         assert isinstance(error, NotFound)
-        assert (error.issues, error.headers) == (absent().issues, absent().headers)
+        assert (error.issues, error.headers) == (unknown.issues, unknown.headers)
     assert isinstance(refusal(Verdict(Effect.FILTER, "D1", 410, "deleted"), BASE), Gone)
 
 

@@ -17,6 +17,7 @@ from fhir_dmp.identity.caller import Caller
 from tests.access.people import (
     ADMIN,
     AUDITOR,
+    BASE,
     CLINIC,
     DOCTOR,
     FEEDER,
@@ -24,6 +25,7 @@ from tests.access.people import (
     RULES,
     STRANGER,
     authorised,
+    consent,
     delegate,
     docref,
     doctor_of_record,
@@ -257,6 +259,27 @@ def test_w12_only_trusted_feeders_post_audit_events() -> None:
     assert may_record_audit(ADMIN)
     for caller in (ps(), holder(), institution(), AUDITOR):
         assert not may_record_audit(caller)
+
+
+def delegation(*rights: str, classes: tuple[str, ...] = ()) -> PatientFacts:
+    parts: list[Json] = [{"url": "right", "valueCode": right} for right in rights]
+    parts += [{"url": "class", "valueCoding": {"code": code}} for code in classes]
+    said = consent("delegation", "permit", {"reference": "RelatedPerson/r"}, id_="c-del", period={"end": "2026-12-31"})
+    return facts({**said, "extension": [{"url": f"{BASE}/StructureDefinition/dmp-delegation", "extension": parts}]})
+
+
+def test_a_delegate_deposits_within_the_delegated_classes_and_changes_no_label() -> None:
+    known = delegation("deposit", "settings", classes=("10",))
+    assert deposit(delegate("c-del"), authors=OWN, class_="90", known=known) == ("deny", "W2", 403, "delegation")
+    wide = delegation("deposit", "settings")
+    assert deposit(delegate("c-del"), authors=OWN, class_="90", known=wide) == ("permit", "W2", 200, None)
+    assert relabel(delegate("c-del"), (), (MASK,), wide) == ("W6", 403, "label-forbidden")
+    assert relabel(delegate("c-del"), (MASK,), (MASK,), wide) == ("W6", 403, "label-forbidden")
+
+
+def test_a_change_of_labels_without_effect_is_permitted_and_a_change_to_nothing_is_not() -> None:
+    assert relabel(ps(NURSE), (), (), ADULT) == ("W6", 200, None)
+    assert write(ps(NURSE), Op.UPDATE_LABEL, docref()) == ("deny", "W1", 403, "default-deny")
 
 
 def test_a_refused_entry_stays_refused_and_an_operation_that_is_no_change_is_denied() -> None:

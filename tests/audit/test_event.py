@@ -283,6 +283,14 @@ def test_the_structure_of_a_professional_is_an_agent_of_its_own() -> None:
     }
 
 
+def test_the_motive_of_an_emergency_is_kept_even_when_no_patient_is_known() -> None:
+    caller = replace(MARTIN, mode=Mode.BREAK_GLASS, reason="appel")
+    found = told("break-glass-opened", caller, patient=None)
+    assert found["entity"][0]["detail"] == [{"type": "reason", "valueString": "appel"}]
+    nobody = AuditRecord(id="e", kind="read", recorded_ms=0, structure="1750100125")
+    assert audit_event(nobody, KINDS, SITE)["agent"][2]["altId"] == "1750100125"
+
+
 def test_a_failed_login_without_known_user_names_client_and_server_only() -> None:
     found = audit_event(AuditRecord(id="e", kind="login-failure", recorded_ms=0, outcome="8"), KINDS, SITE)
     assert sides(found) == ["110150", "110152"]
