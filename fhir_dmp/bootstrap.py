@@ -20,6 +20,7 @@ from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.fhir.resource import Json
@@ -243,3 +244,8 @@ def _matrix(settings: Settings) -> Matrix:
         return parse_matrix(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def load_demo(services: Wired) -> None:
+    """Load the demonstration record; a second time changes nothing."""
+    demo.load(services, services.handle)
