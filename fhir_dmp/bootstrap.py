@@ -23,7 +23,7 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
-from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
@@ -31,8 +31,10 @@ from fhir_dmp.interactions.dispatch import handle
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, ResourceStore
+from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.terminology.codes import Codes
@@ -136,6 +138,14 @@ class Wired(Services):
             if found is not None:
                 return found
         return None
+
+    def close(self) -> None:
+        """Flush and release the store."""
+        self.store.close()
+
+    def terms(self, version: Version) -> Terms:
+        """Return the index terms of a stored version, for `reindex`."""
+        return index_terms(parse_stored(version.body), self)
 
 
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
@@ -244,6 +254,11 @@ def _matrix(settings: Settings) -> Matrix:
         return parse_matrix(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def demo_accounts() -> list[str]:
+    """Return lines that present the people of the demonstration record."""
+    return list(demo.lines())
 
 
 def load_demo(services: Wired) -> None:

@@ -22,6 +22,7 @@ _OPERATOR = Caller(Actor.ADMIN, "demo", client="fhir-dmp", scopes=(Scope("system
 _CLOSING = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition/dmp-fermeture"
 _CLOSING_MOTIVE = "https://interop.esante.gouv.fr/ig/fhir/dmp/CodeSystem/dmp-motif-fermeture"
 _REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+_PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 _SAID_ON = "2026-01-05T09:00:00+01:00"
 
 
@@ -174,14 +175,10 @@ def load(services: Services, handle: Handle) -> None:
     Loader(services, handle).load()
 
 
-def lines(base: str) -> Iterator[str]:
-    """Yield what a newcomer may try: who exists, and a command that works."""
-    yield "Demonstration record (fictitious people):"
+def lines() -> Iterator[str]:
+    """Yield who exists in the demonstration, for a newcomer."""
     for person in PATIENTS:
-        yield f"  patient       {person.ins}  {person.given} {person.family}"
+        yield f"Patient   {person.ins}   {person.given} {person.family}"
     for professional in people.PROFESSIONALS:
-        yield f"  professional  {professional.number[1:]}  {professional.given} {professional.family}, {professional.part}"
-    yield "Try:"
-    token = f"$(fhir-dmp token --as ps:{DOCTOR.number[1:]} --profession 10)"
-    query = f"patient.identifier={people.INS_NIR}%7C{ANOUK.ins}&status=current"
-    yield f'  curl -H "Authorization: Bearer {token}" "{base}/DocumentReference?{query}"'
+        name = f"{professional.given} {professional.family}"
+        yield f"PS        {professional.number[1:]}       {name}, {professional.part}"
