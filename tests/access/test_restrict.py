@@ -21,7 +21,7 @@ from fhir_dmp.identity.caller import Caller
 from fhir_dmp.search.match import matches
 from fhir_dmp.search.query import Everything, Nothing
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.terminology.aliases import canonical_identifier, canonical_system
+from fhir_dmp.terminology.aliases import TRE_A03_CLASS, canonical_identifier, canonical_system
 from tests.access.people import (
     ADMIN,
     AUDITOR,
@@ -72,10 +72,10 @@ authors = st.sampled_from(
     ]
 )
 documents = st.builds(
-    lambda labels, who, signed, type_, class_, archived, status, patient: docref(
+    lambda labels, who, signed, type_, classes, archived, status, patient: docref(
         authors=who,
         type_=type_,
-        class_=class_,
+        category=[{"coding": [{"system": TRE_A03_CLASS, "code": code} for code in classes]}],
         archived=archived,
         patient=patient,
         status=status,
@@ -87,7 +87,7 @@ documents = st.builds(
     st.lists(authors, min_size=1, max_size=2),
     st.none() | authors,
     st.sampled_from(TYPES),
-    st.sampled_from(CLASSES),
+    st.lists(st.sampled_from(CLASSES), max_size=2),
     st.booleans(),
     st.sampled_from(["current", "superseded", "entered-in-error"]),
     st.sampled_from(["p1", "p1", "p1", "p2"]),
