@@ -208,6 +208,21 @@ def test_a_search_finds_exactly_what_the_decision_shows(
     assert found == seen
 
 
+holders = st.sampled_from(
+    [holder(app="app-7", app_classes=("42", "90")), delegate("c-del"), representative(), AUDITOR, institution(), FEEDER]
+)
+granted = st.builds(lambda patient: facts(DELEGATION, GRANT, patient=patient), patients)
+
+
+@settings(max_examples=400, deadline=None)
+@given(holders, ops, granted, documents, st.booleans())
+def test_a_search_of_those_who_are_no_professionals_finds_exactly_what_the_decision_shows(
+    caller: Caller, op: Op, known: PatientFacts, document: Json, deleted_asked: bool
+) -> None:
+    found, seen = found_and_shown(caller, op, known, document, deleted_asked, terms(document))
+    assert found == seen
+
+
 @pytest.mark.statement("security P-43")
 @settings(max_examples=400, deadline=None)
 @given(callers, records, documents, st.booleans())
@@ -221,6 +236,11 @@ def test_a_search_of_the_real_index_finds_exactly_what_the_decision_shows(
     assert found == seen
 
 
+KEY_NAMES = (
+    "a resourceType id author coding code system identifier value reference provision actor type period start "
+    "category patient status subject securityLabel generalPractitioner extension url birthDate participant member"
+)
+KEYS = KEY_NAMES.split()
 _REGISTRY: list[object] = []
 
 
@@ -292,22 +312,7 @@ def test_professionals_are_denied_by_default(caller: Caller, op: Op, consents: l
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(
-                    [
-                        *"abc",
-                        "resourceType",
-                        "id",
-                        "author",
-                        "coding",
-                        "code",
-                        "system",
-                        "identifier",
-                        "value",
-                        "reference",
-                    ]
-                    + ["provision", "actor", "type", "period", "start", "category", "patient", "status", "subject"]
-                    + ["securityLabel", "generalPractitioner", "extension", "url", "birthDate", "participant", "member"]
-                ),
+                st.sampled_from(KEYS),
                 inner,
                 max_size=4,
             )

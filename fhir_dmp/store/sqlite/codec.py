@@ -7,6 +7,7 @@ fall together.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,16 +33,27 @@ WIDTHS: tuple[float, ...] = (1.0, 1e3, 6.1e4, 8.7e7, 2.7e9, 3.2e10, 1e12)
 TokRow = tuple[int, int]
 
 
+class _Zstd(threading.local):
+    """One compressor for each thread: making one costs more than using it on a small body."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
+
+
 def pack(data: bytes) -> bytes:
     """Return the bytes as they are stored: compressed when large (or when they could be taken for compressed)."""
     if len(data) <= COMPRESS_ABOVE and not data.startswith(_MAGIC):
         return data
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(data)
+    return _zstd.compressor.compress(data)
 
 
 def unpack(data: bytes) -> bytes:
     """Return the bytes that were packed."""
-    return zstandard.ZstdDecompressor().decompress(data) if data.startswith(_MAGIC) else data
+    return _zstd.decompressor.decompress(data) if data.startswith(_MAGIC) else data
 
 
 def pack_terms(terms: Terms) -> bytes:
@@ -131,11 +143,15 @@ class Codec:
         self._seed = hashlib.blake2b(key=secret, digest_size=8)
         #: key(type, term): the hash, remembered for the terms that come again and again.
         self.key = lru_cache(maxsize=1 << 15)(self._key)
+        self._token = lru_cache(maxsize=1 << 15)(self._key_and_kind)
 
     def _key(self, type_: str, term: str) -> int:
         state = self._seed.copy()
         state.update(f"{type_}\n{term}".encode())
         return int.from_bytes(state.digest(), "big") >> 1
+
+    def _key_and_kind(self, type_: str, token: str) -> tuple[int, bool]:
+        return self._key(type_, token), names_patient(token)
 
     def rows(self, type_: str, terms: Terms) -> IndexRows:
         """Return the index rows of terms; `type_` is the indexed type."""
@@ -143,10 +159,11 @@ class Codec:
         date = sort_date(terms)
         toks, timelines = set(), set()
         for token in terms.tokens:
-            if names_patient(token):
-                timelines.add((key(type_, token), date))
+            hashed, dated = self._token(type_, token)
+            if dated:
+                timelines.add((hashed, date))
             else:
-                toks.add(key(type_, token))
+                toks.add(hashed)
         return IndexRows(
             frozenset(toks),
             frozenset(timelines),

@@ -29,8 +29,10 @@ CREATE INDEX res_s ON res (type, s);
 CREATE INDEX res_u ON res (type, d, u);
 CREATE INDEX res_date ON res (type, d, date);
 
--- Its bytes and packed terms (codec.py), and its sort values as JSON {param: [ascending, descending]}.
-CREATE TABLE doc (pk INTEGER PRIMARY KEY, body BLOB NOT NULL, terms BLOB NOT NULL, ord TEXT);
+-- Its bytes; apart from them, because three such rows fill a page: its packed terms (codec.py), and its sort values
+-- as JSON {param: [ascending, descending]}.
+CREATE TABLE doc (pk INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE trm (pk INTEGER PRIMARY KEY, terms BLOB NOT NULL, ord TEXT);
 
 -- Superseded versions; the rowid is the sequence. until: when the next version began.
 CREATE TABLE hist (

@@ -138,7 +138,7 @@ def _run(con: sqlite3.Connection, search: Search, scope: Scope, source: _Source,
     text, params = _where(source, scope, search.bound, more)
     rows = source.rows
     if any(column.nullable for column in columns):
-        rows += " CROSS JOIN doc o ON o.pk = r.pk"
+        rows += " CROSS JOIN trm o ON o.pk = r.pk"
     values = ", ".join(f"{column.sql} AS v{number}" for number, column in enumerate(columns))
     order = ", ".join(_order(number, column, backwards=backwards) for number, column in enumerate(columns))
     sql = (

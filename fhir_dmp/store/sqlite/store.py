@@ -54,7 +54,7 @@ class SqliteStore:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
         self._blobs = SqliteBlobs(self._readers, path.with_name(path.name + "-blobs"), limits.inline_limit)
         self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
-        self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.exclusively)
+        self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
 
     def _connect(self, path: Path, cache_kib: int | None = None) -> sqlite3.Connection:
         limits = self._limits
@@ -172,7 +172,7 @@ class SqliteStore:
         text, params = select.pks(scope, choose(con, node, scope))
         start = f"{param}=r:"
         found: dict[str, None] = {}
-        for (data,) in con.execute(f"SELECT terms FROM doc WHERE pk IN ({text})", params):
+        for (data,) in con.execute(f"SELECT terms FROM trm WHERE pk IN ({text})", params):
             tokens = unpack_terms(data).tokens
             found.update(dict.fromkeys(token.removeprefix(start) for token in tokens if token.startswith(start)))
             if len(found) > cap:
