@@ -131,6 +131,10 @@ class Wired(Services):
         """Return the CapabilityStatement of what is running."""
         return statement(self)
 
+    def terms(self, version: Version) -> Terms:
+        """Return the index terms of a stored version, for `reindex`."""
+        return index_terms(parse_stored(version.body), self)
+
     def patient_id(self, system: str | None, value: str) -> str | None:
         """Return the logical id of the patient with this INS (any authority when the system is None)."""
         for each in (system,) if system else INS_SYSTEMS:
@@ -178,7 +182,13 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         events=event_kinds(definitions.read("audit/events.toml"), settings.canonical_base),
         site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
-        verifier=Verifier(keyring.signing_keys(folder), issuer, base, settings.security.token_leeway_s),
+        verifier=Verifier(
+            keyring.signing_keys(folder),
+            issuer,
+            base,
+            settings.security.token_leeway_s,
+            anywhere=not settings.server.base_url,
+        ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 import orjson
 import pytest
@@ -130,7 +131,7 @@ def test_a_forged_token_is_401(kind: str) -> None:
         {"extensions": []},
     ],
 )
-def test_claims_that_say_nothing_clear_are_401(changed: dict[str, object]) -> None:
+def test_claims_that_say_nothing_clear_are_401(changed: dict[str, Any]) -> None:
     world = World()
     refused(world.send("GET", "/Patient/p-1", token=world.token(**changed)))
 
