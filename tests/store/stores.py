@@ -23,6 +23,7 @@ def open_memory(folder: Path) -> ResourceStore:
 STORES: dict[str, Opener] = {
     "memory": open_memory,
     "mongomock": lambda _: servers.open_mongomock(JOIN_CAP),
+    "mongomock-transactions": lambda _: servers.open_transactional(JOIN_CAP),
     "mongo-wire": lambda _: servers.open_ferretdb(JOIN_CAP),
     "mongo-replica-set": lambda _: servers.open_given(JOIN_CAP),
 }
