@@ -20,6 +20,7 @@ from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.fhir.resource import Json, parse_stored
@@ -142,6 +143,14 @@ class Wired(Services):
                 return found
         return None
 
+    def close(self) -> None:
+        """Flush and release the store."""
+        self.store.close()
+
+    def terms(self, version: Version) -> Terms:
+        """Return the index terms of a stored version, for `reindex`."""
+        return index_terms(parse_stored(version.body), self)
+
 
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
     """Wire the whole server from its settings; `store` and `clock` replace what the settings would open.
@@ -255,3 +264,13 @@ def _matrix(settings: Settings) -> Matrix:
         return parse_matrix(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def demo_accounts() -> list[str]:
+    """Return lines that present the people of the demonstration record."""
+    return list(demo.lines())
+
+
+def load_demo(services: Wired) -> None:
+    """Load the demonstration record; a second time changes nothing."""
+    demo.load(services, services.handle)
