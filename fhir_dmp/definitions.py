@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import orjson
+
+from fhir_dmp.search.parameters import Registry, build_registry
 
 _PACKAGE = Path(__file__).resolve().parent
 _PACKAGED = _PACKAGE / "_data"
@@ -20,10 +23,19 @@ def read(name: str) -> bytes:
 
 def load_json(name: str) -> Any:
     """Return a JSON data file."""
-    return json.loads(read(name))
+    return orjson.loads(read(name))
 
 
 def each_json(folder: str) -> Iterator[tuple[str, Any]]:
     """Yield (file name, content) of every JSON file of a folder, in alphabetical order."""
     for path in sorted((_ROOT / folder).glob("*.json")):
-        yield path.name, json.loads(path.read_bytes())
+        yield path.name, orjson.loads(path.read_bytes())
+
+
+def search_parameters() -> Registry:
+    """Return the search parameters that this server knows: the official ones of R4 and those of profiles/."""
+    return build_registry(
+        load_json("profiles/r4/search-parameters.json"),
+        [content for _, content in each_json("profiles/search-parameters")],
+        load_json("profiles/r4/compartments.json"),
+    )

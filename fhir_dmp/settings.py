@@ -48,6 +48,10 @@ class Server:
     default_count: int = _setting(20, "page size when _count is absent")
     max_count: int = _setting(1000, "largest page size")
     allowed_origins: tuple[str, ...] = _setting((), "origins that browsers may call from (CORS)")
+    access: str = _setting(
+        "enforced", "`open`: no token needed, on a loopback address only", choices=("enforced", "open")
+    )
+    access_log: bool = _setting(True, "write a line to stderr for each FHIR request")
     trusted_proxies: tuple[str, ...] = _setting((), "addresses of proxies whose Forwarded headers are believed")
 
 

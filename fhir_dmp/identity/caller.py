@@ -51,6 +51,8 @@ class Caller:
     included) of a health professional; structure: StructIdNat of the structure acted for. patient: the logical id of
     the patient in context (the record's holder for PATIENT, REPRESENTATIVE, DELEGATE). roles: (system, code) of
     profession and speciality. reason: the typed motive of a break-glass access. anonymous: `--access open`.
+    fhir_user: claim fhirUser (`Practitioner/x`, `RelatedPerson/x`). sector: TRE_R02 code of the structure. app: id of
+    the catalogue application that acts for the user; app_classes: document classes it may see (None: all).
     """
 
     actor: Actor
@@ -70,6 +72,10 @@ class Caller:
     issuer: str = ""
     anonymous: bool = False
     delegation: tuple[str, ...] = field(default=())
+    fhir_user: str | None = None
+    sector: str = ""
+    app: str | None = None
+    app_classes: tuple[str, ...] | None = None
 
     @property
     def is_admin(self) -> bool:

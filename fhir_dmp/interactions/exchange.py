@@ -55,12 +55,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Raw bytes to send: `read(start, end)` yields the bytes of a range, so that only what is asked for is read."""
+    """Raw bytes to send: chunks of [start, end) out of `size`, with their media type and a file name.
 
-    read: Callable[[int, int], Iterator[bytes]]
+    open: reads another [start, end) of the same content, so that a byte range costs only what it sends.
+    """
+
+    chunks: Iterator[bytes]
     media_type: str
     size: int
+    start: int = 0
+    end: int | None = None
     filename: str = ""
+    open: Callable[[int, int], Iterator[bytes]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The national health identity (INS) and the life of a dossier. No I/O here."""
+"""Patients: national identity, traits, and the life of a dossier. No I/O here."""

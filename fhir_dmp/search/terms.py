@@ -8,6 +8,15 @@ Shapes of a token (Terms.tokens), where `p` is the search parameter's code:
     p=d:<system>|<value>   Reference.identifier       p=e:<text>      raw string, for :exact
     p=0                    the resource has no value for p (for :missing)
     p=k:<term>$<term>      composite of two exact terms (their parts after `=`)
+    p=t:<Type>             reference to a contained resource of this type
+    p=d:*|<value>          Reference.identifier in any system
+    p:of-type=s:<type system>|<type code>|<value>             typed identifier
+    _compartment=r:<Type>/<id>                                each compartment that the resource belongs to
+
+A plain code whose element implies its system (`status`) has only `p=c:`; asking for that system asks for the code.
+String entries: `p` for values (uris too, for `:below`), `p#` for the words of `:text`, `p$<term>` inside a composite.
+Span keys: `p`; of a quantity also `p|<system>|<code>` (UCUM: the canonical unit) and `p||<code or unit>`; inside a
+composite `p$<term>` comes first. The keys are made by search/keys.py and search/values.py, and nowhere else.
 
 Codes are folded to lower case unless their system is case sensitive; identifiers never are. System aliases are
 normalised (terminology/aliases.py), so the stored resource keeps what was sent and the index speaks one language.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.store.memory import MemoryStore
+from fhir_dmp.store.sqlite import Limits, open_sqlite
 from tests.store.mongo import servers
 
 #: Small, so that a test reaches it with few resources.
@@ -20,8 +21,14 @@ def open_memory(folder: Path) -> ResourceStore:
     return MemoryStore(join_cap=JOIN_CAP)
 
 
+def open_sqlite_file(folder: Path) -> ResourceStore:
+    """Return a store in a new file."""
+    return open_sqlite(folder / "dmp.sqlite3", Limits(join_cap=JOIN_CAP))
+
+
 STORES: dict[str, Opener] = {
     "memory": open_memory,
+    "sqlite": open_sqlite_file,
     "mongomock": lambda _: servers.open_mongomock(JOIN_CAP),
     "mongomock-transactions": lambda _: servers.open_transactional(JOIN_CAP),
     "mongo-wire": lambda _: servers.open_ferretdb(JOIN_CAP),

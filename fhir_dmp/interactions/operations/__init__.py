@@ -1,1 +1,79 @@
-"""Operations ($name), one module each."""
+"""Operations ($name), one module each, in one table from which routes and the CapabilityStatement come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fhir_dmp.errors import MethodNotAllowed, NotFound
+from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
+from fhir_dmp.interactions.operations.meta import meta
+from fhir_dmp.interactions.operations.validate import validate
+from fhir_dmp.interactions.services import Services
+
+#: Stands for every resource type.
+ANY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation: where it is offered and by which methods.
+
+    levels: system, type, instance. types: resource types, or ANY.
+    """
+
+    name: str
+    run: Callable[[Call, Services], Answer]
+    levels: frozenset[str]
+    types: frozenset[str]
+    methods: tuple[str, ...] = ("POST",)
+    definition: str = ""
+
+    def canonical(self, base: str) -> str:
+        """Return the canonical URL of the OperationDefinition."""
+        return self.definition or f"{base}/OperationDefinition/{self.name}"
+
+
+OPERATIONS: dict[str, Operation] = {
+    op.name: op
+    for op in (
+        Operation("dmp-ouvrir", open_dossier, frozenset({"type"}), frozenset({"Patient"})),
+        Operation(
+            "validate",
+            validate,
+            frozenset({"type", "instance"}),
+            frozenset({ANY}),
+            definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        ),
+        Operation(
+            "meta",
+            meta,
+            frozenset({"instance"}),
+            frozenset({ANY}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        ),
+    )
+}
+
+
+def operation(call: Call, services: Services) -> Answer:
+    """Run the operation that the path names.
+
+    Raises:
+        NotFound: unknown here.
+        MethodNotAllowed: known, by another method.
+    """
+    name = call.path[-1][1:]
+    found = OPERATIONS.get(name)
+    level = {1: "system", 2: "type", 3: "instance"}.get(len(call.path), "")
+    type_ = call.path[0] if len(call.path) > 1 else ""
+    if len(call.path) > 1 and not services.structures.is_resource(type_):
+        raise NotFound("This server has no such resource type.", code="not-supported")
+    if found is None or level not in found.levels or not (ANY in found.types or type_ in found.types):
+        raise NotFound("There is no such operation here; /metadata lists those offered.", code="not-supported")
+    if call.method not in found.methods:
+        allow = ", ".join([*found.methods, "OPTIONS"])
+        raise MethodNotAllowed(f"This operation is called by {allow}.", headers={"Allow": allow})
+    return found.run(call, services)

@@ -1,0 +1,272 @@
+"""The one place that knows every adapter: Settings in, Services out."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fhir_dmp import definitions, keyring
+from fhir_dmp.access.decision import Rules as AccessRules
+from fhir_dmp.access.matrix import Matrix, parse_matrix
+from fhir_dmp.audit.event import Site
+from fhir_dmp.audit.kinds import event_kinds
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.demo import load as demo
+from fhir_dmp.documents.rules import Rules as DocumentRules
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
+from fhir_dmp.fhir.resource import Json, parse_stored
+from fhir_dmp.fhir.structure import TABLE, Structures
+from fhir_dmp.identity.tokens import Verifier
+from fhir_dmp.interactions.capabilities import statement
+from fhir_dmp.interactions.dispatch import handle
+from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.gather import patient_by_identifier
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.patients.ins import InsRules
+from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.search.terms import Terms
+from fhir_dmp.settings import Settings
+from fhir_dmp.settings import Store as StoreSettings
+from fhir_dmp.terminology.codes import Codes
+from fhir_dmp.terminology.national import INS_SYSTEMS
+from fhir_dmp.validation.validate import validate
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now_ms(self) -> int:
+        """Return the current time in ms since the epoch, UTC."""
+        return time.time_ns() // 1_000_000
+
+
+class RandomIds:
+    """UUIDs of version 7 whose 12 bits after the version hash the patient, so that one patient's rows sort together."""
+
+    def resource(self, patient: str | None = None) -> str:
+        """Return a new logical id."""
+        bucket = int.from_bytes(hashlib.blake2b(patient.encode(), digest_size=2).digest(), "big") if patient else None
+        low = secrets.randbits(74)
+        a = (bucket if bucket is not None else low >> 62) & 0xFFF
+        value = (time.time_ns() // 1_000_000 & (1 << 48) - 1) << 80
+        value |= 0x7 << 76 | a << 64 | 0b10 << 62 | low & (1 << 62) - 1
+        return str(uuid.UUID(int=value))
+
+    def token(self) -> str:
+        """Return an unguessable string."""
+        return secrets.token_urlsafe(24)
+
+
+def _memory(settings: StoreSettings) -> ResourceStore:
+    from fhir_dmp.store.memory import MemoryStore
+
+    return MemoryStore()
+
+
+def _sqlite(settings: StoreSettings) -> ResourceStore:
+    from fhir_dmp.store.sqlite.store import open_sqlite
+
+    path = Path(settings.url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return open_sqlite(path)
+
+
+def _mongo(settings: StoreSettings) -> ResourceStore:
+    from fhir_dmp.store.mongo import open_mongo
+
+    return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
+
+
+STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
+    "memory": _memory,
+    "sqlite": _sqlite,
+    "mongodb": _mongo,
+    "mongodb+srv": _mongo,
+}
+
+
+def open_store(settings: StoreSettings) -> ResourceStore:
+    """Open the store that the URL names.
+
+    Raises:
+        ConfigurationError: an unknown scheme.
+        StoreUnavailable: it cannot be reached.
+    """
+    scheme = settings.url.partition(":")[0]
+    if scheme not in STORES:
+        raise ConfigurationError(Problem("store.url", f"unknown scheme '{scheme}'", f"one of {', '.join(STORES)}"))
+    return STORES[scheme](settings)
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return the time zone.
+
+    Raises:
+        ConfigurationError: no such zone.
+    """
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigurationError(Problem("server.timezone", f"no time zone '{name}'")) from error
+
+
+class Wired(Services):
+    """The services, with the two doors that HTTP and the command line use."""
+
+    def handle(self, call: Call) -> Answer:
+        """Answer one FHIR request."""
+        return handle(call, self)
+
+    def capability(self) -> Json:
+        """Return the CapabilityStatement of what is running."""
+        return statement(self)
+
+    def terms(self, version: Version) -> Terms:
+        """Return the index terms of a stored version, for `reindex`."""
+        return index_terms(parse_stored(version.body), self)
+
+    def patient_id(self, system: str | None, value: str) -> str | None:
+        """Return the logical id of the patient with this INS (any authority when the system is None)."""
+        for each in (system,) if system else INS_SYSTEMS:
+            found = patient_by_identifier(each, value, self)
+            if found is not None:
+                return found
+        return None
+
+    def close(self) -> None:
+        """Flush and release the store."""
+        self.store.close()
+
+
+def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
+    """Wire the whole server from its settings; `store` and `clock` replace what the settings would open.
+
+    Raises:
+        ConfigurationError: a setting cannot be used. StoreUnavailable: the store cannot be reached.
+    """
+    folder = keyring.folder_of(settings)
+    zone = zone_of(settings.server.timezone)
+    base, issuer = public_urls(settings)
+    structures = Structures(definitions.load_json(TABLE))
+    ins = InsRules(settings.canonical_base, settings.identity.ins_key_check, settings.identity.ins_test_allowed)
+    ticking = clock or SystemClock()
+    opened = store or open_store(settings.store)
+    return Wired(
+        settings=settings,
+        store=opened,
+        trail=_trail(opened, settings),
+        clock=ticking,
+        ids=RandomIds(),
+        zone=zone,
+        base=base,
+        issuer=issuer,
+        registry=definitions.search_parameters(),
+        structures=structures,
+        documents=_document_rules(settings, base, ins),
+        matrix=_matrix(settings),
+        access=AccessRules.of(settings, zone),
+        events=event_kinds(definitions.read("audit/events.toml"), settings.canonical_base),
+        site=Site(socket.gethostname()),
+        cursor_key=keyring.secret(folder, "cursors"),
+        verifier=Verifier(
+            keyring.signing_keys(folder),
+            issuer,
+            base,
+            settings.security.token_leeway_s,
+            anywhere=not settings.server.base_url,
+        ),
+        validate=lambda resource: validate(resource, structures),
+        started_ms=ticking.now_ms(),
+    )
+
+
+class BatchedTrail:
+    """Audit records of reads, committed together every tenth of a second: a crash may lose those of that time."""
+
+    def __init__(self, store: ResourceStore, every_s: float = 0.1) -> None:
+        self._store = store
+        self._every_s = every_s
+        self._waiting: SimpleQueue[tuple[AuditRecord, ...]] = SimpleQueue()
+        threading.Thread(target=self._run, name="audit-trail", daemon=True).start()
+
+    def __call__(self, records: tuple[AuditRecord, ...]) -> None:
+        """Queue records."""
+        self._waiting.put(records)
+
+    def _run(self) -> None:
+        while True:
+            batch = list(self._waiting.get())
+            time.sleep(self._every_s)
+            while not self._waiting.empty():
+                batch.extend(self._waiting.get())
+            try:
+                self._store.commit(Commit(audit=tuple(batch)))
+            except StoreUnavailable:
+                logging.getLogger("fhir_dmp").exception("%d audit records could not be written", len(batch))
+
+
+def _trail(store: ResourceStore, settings: Settings) -> Callable[[tuple[AuditRecord, ...]], None]:
+    if settings.audit.durability == "batched":
+        return BatchedTrail(store)
+    return lambda records: _commit_now(store, records)
+
+
+def _commit_now(store: ResourceStore, records: tuple[AuditRecord, ...]) -> None:
+    store.commit(Commit(audit=records))
+
+
+def public_urls(settings: Settings) -> tuple[str, str]:
+    """Return the public FHIR base and the issuer, from the settings or from host and port."""
+    server = settings.server
+    here = f"http://{server.host}:{server.port}"
+    return (server.base_url or f"{here}/fhir").rstrip("/"), (server.issuer or f"{here}/auth").rstrip("/")
+
+
+def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRules:
+    documents = settings.documents
+    return DocumentRules(
+        fhir_base=base,
+        codes=Codes.load(definitions.load_json),
+        ins=ins,
+        author_check=documents.author_check,
+        verify_hash=documents.verify_hash,
+        traits_check="strict" if settings.identity.traits_check else "off",
+        profiles=settings.validation.mode,
+        mask_plus_invisible=documents.mask_plus_invisible,
+        minors=documents.minors,
+        age_of_majority=documents.age_of_majority,
+        skew_ms=documents.clock_skew_minutes * 60_000,
+        fhir_documents=documents.fhir_documents,
+        operator_name=documents.operator_name,
+        operator_oid=documents.operator_oid,
+    )
+
+
+def _matrix(settings: Settings) -> Matrix:
+    path = settings.access.matrix
+    if not path:
+        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"))
+    try:
+        return parse_matrix(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def demo_accounts() -> list[str]:
+    """Return lines that present the people of the demonstration record."""
+    return list(demo.lines())
+
+
+def load_demo(services: Wired) -> None:
+    """Load the demonstration record; a second time changes nothing."""
+    demo.load(services, services.handle)

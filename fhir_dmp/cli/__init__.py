@@ -1,0 +1,85 @@
+"""The command line `fhir-dmp`: one module for each command, imported when it is called.
+
+Exit status 0: done; 1: the work failed; 2: bad usage or configuration. Errors are one line on stderr that says what to
+do.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from keyword import iskeyword
+
+import click
+
+from fhir_dmp import __version__
+
+#: Command -> what it does, in one line. The module of the same name (`import_` for import) holds `command`.
+COMMANDS = {
+    "serve": "Run the server.",
+    "token": "Print an access token signed with this server's key.",
+    "check": "Check configuration, store, keys, clock and mail.",
+    "migrate": "Bring the store's schema up to date.",
+    "reindex": "Recompute the search index.",
+    "import": "Import resources, bundles, CDA documents and exported records.",
+    "export": "Export the whole record of a patient.",
+}
+
+
+class LazyGroup(click.Group):
+    """Lists commands from the table above, so that `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_") + ("_" if iskeyword(cmd_name) else "")
+        module = importlib.import_module(f"fhir_dmp.cli.{name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fhir-dmp")
+def group() -> None:
+    """FHIR R4 server for the French shared medical record.
+
+    Example: fhir-dmp serve --demo
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    from fhir_dmp.errors import ConfigurationError, DmpError
+
+    try:
+        group.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        _fail("interrupted", 130)
+    except click.UsageError as error:
+        hint = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
+        _fail(error.format_message() + hint, 2)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except ConfigurationError as error:
+        _fail(str(error), 2)
+    except DmpError as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, status: int) -> None:
+    one_line = " ".join(message.split())
+    click.echo(f"fhir-dmp: {one_line}", err=True)
+    sys.exit(status)

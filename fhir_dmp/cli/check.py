@@ -1,0 +1,89 @@
+"""`fhir-dmp check`: is this installation ready to serve? One line for each part."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fhir_dmp.settings import Settings
+
+#: Before this moment (2025-01-01) a clock cannot be right.
+_EARLIEST_S = 1_735_689_600
+
+
+@click.command("check")
+def command() -> None:
+    """Check configuration, store, keys, clock and mail; exit status 1 when one of them fails.
+
+    Example: fhir-dmp check
+    """
+    from fhir_dmp import configuration
+    from fhir_dmp.errors import ConfigurationError, DmpError
+
+    try:
+        settings = configuration.load()
+    except ConfigurationError as error:
+        click.echo(f"configuration  failed: {error}")
+        sys.exit(1)
+    click.echo("configuration  ok")
+    parts: dict[str, Callable[[Settings], str]] = {"store": _store, "keys": _keys, "clock": _clock, "mail": _mail}
+    failed = False
+    for name, examine in parts.items():
+        try:
+            click.echo(f"{name:14} ok: {examine(settings)}")
+        except (ConfigurationError, DmpError, OSError) as error:
+            failed = True
+            click.echo(f"{name:14} failed: {' '.join(str(error).split())}")
+    sys.exit(1 if failed else 0)
+
+
+def _store(settings: Settings) -> str:
+    from fhir_dmp.cli.opening import opened
+
+    with opened(settings) as services:
+        services.store.ping()
+        stored = sum(services.store.types().values())
+        kind = settings.store.url.partition(":")[0]
+        return f"{kind}, {stored} resources, {'transactions' if services.store.transactional else 'no transactions'}"
+
+
+def _keys(settings: Settings) -> str:
+    from fhir_dmp import keyring
+
+    folder = keyring.folder_of(settings)
+    keys = keyring.signing_keys(folder)
+    return f"{len(keys.keys)} in {folder}, signing with {keys.current.kid}"
+
+
+def _clock(settings: Settings) -> str:
+    now = time.time()
+    if now < _EARLIEST_S:
+        raise OSError("the clock of this machine is in the past: set it, and keep it by NTP")
+    zone = settings.server.timezone
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise OSError(f"server.timezone: no zone is called '{zone}'") from error
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(now))}, dates without offset in {zone}"
+
+
+def _mail(settings: Settings) -> str:
+    if not settings.mail.smtp_url:
+        return "not configured, notices stay queued"
+    import smtplib
+    from urllib.parse import urlsplit
+
+    url = urlsplit(settings.mail.smtp_url)
+    if url.scheme not in ("smtp", "smtps") or not url.hostname:
+        raise OSError("mail.smtp_url must be smtp://host:port or smtps://host:port")
+    client = smtplib.SMTP_SSL if url.scheme == "smtps" else smtplib.SMTP
+    with client(url.hostname, url.port or 0, timeout=5) as server:
+        server.noop()
+    return f"{url.hostname} answers"

@@ -1,0 +1,157 @@
+"""`fhir-dmp serve`: the server, with one worker for each processor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import ip_address
+
+import click
+
+
+class _WithSettings(click.Command):
+    """Ends its help with the settings."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of settings."""
+        from fhir_dmp.configuration import rows
+
+        with formatter.section("Settings (dmp.toml, or the environment)"):
+            formatter.write_dl([(row.variable, f"{row.doc} [{row.default}]") for row in rows()])
+
+
+@click.command("serve", cls=_WithSettings)
+@click.option("--host", help="Address to listen on.  [127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [8000]")
+@click.option("--workers", type=click.IntRange(1), help="Worker processes.  [one for each processor]")
+@click.option("--store", metavar="URL", help="Where the record lives.  [sqlite:///var/dmp.sqlite3]")
+@click.option("--demo", is_flag=True, help="Load the demonstration record; test identities are accepted.")
+@click.option("--access", type=click.Choice(["enforced", "open"]), help="open: no token needed, on loopback only.")
+def command(
+    host: str | None, port: int | None, workers: int | None, store: str | None, demo: bool, access: str | None
+) -> None:
+    """Run the server.
+
+    Example: fhir-dmp serve --demo --port 9000
+    """
+    given = {"HOST": host, "PORT": port, "WORKERS": workers, "ACCESS": access}
+    # The workers are other processes and read the environment: an option is a variable that wins.
+    os.environ.update({f"DMP_SERVER_{name}": str(value) for name, value in given.items() if value is not None})
+    if store is not None:
+        os.environ["DMP_STORE_URL"] = store
+    if demo:
+        os.environ.setdefault("DMP_IDENTITY_INS_TEST_ALLOWED", "true")
+    _run(demo)
+
+
+def _run(demo: bool) -> None:
+    from fhir_dmp import configuration
+    from fhir_dmp.cli.opening import bootstrap, opened
+
+    settings = configuration.load()
+    _check_open_access(settings.server.access, settings.server.host)
+    port = _free_port(settings.server.host, settings.server.port)
+    if port != settings.server.port:
+        os.environ["DMP_SERVER_PORT"] = str(port)
+        settings = configuration.load()
+    in_memory = settings.store.url.startswith("memory:")
+    if in_memory and settings.server.workers > 1:
+        raise click.UsageError("a store in memory belongs to one process: use --workers 1, or another --store")
+    if demo and in_memory:
+        os.environ["FHIR_DMP_DEMO"] = "load"
+    with _shared_metrics(settings.server.workers):
+        with opened(settings) as services:
+            if demo and not in_memory:
+                bootstrap().load_demo(services)
+            _announce(services.base, demo, settings.server.access == "open")
+        _serve(settings.server.host, port, settings.server.workers, settings.server.threads)
+
+
+@contextmanager
+def _shared_metrics(workers: int) -> Iterator[None]:
+    """Let one scrape of /metrics show all workers; must be set before the metrics library is imported."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="fhir-dmp-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
+
+
+def _check_open_access(access: str, host: str) -> None:
+    if access == "open" and not is_loopback(host):
+        raise click.UsageError(f"--access open is refused on {host}: bind to 127.0.0.1, or keep access enforced")
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _free_port(host: str, port: int) -> int:
+    """Return the port, or a free one for 0; say so in words when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot listen on {host}:{port} ({error.strerror}): choose another --host or --port"
+            ) from error
+        bound: int = probe.getsockname()[1]
+        return bound
+
+
+def _announce(base: str, demo: bool, is_open: bool) -> None:
+    home = base.removesuffix("/fhir")
+    click.echo(f"FHIR      {base}")
+    click.echo(f"Browser   {home}/")
+    click.echo(f"Health    {home}/health/ready    Metrics {home}/metrics    OpenAPI {home}/openapi.json")
+    if is_open:
+        click.echo("Access    open: no token is needed, everything is still checked and audited")
+    if demo:
+        _announce_demo(base, is_open)
+
+
+def _announce_demo(base: str, is_open: bool) -> None:
+    from fhir_dmp.cli.opening import bootstrap
+
+    for line in bootstrap().demo_accounts():
+        click.echo(line)
+    authorization = "" if is_open else ' -H "Authorization: Bearer $(fhir-dmp token --as admin)"'
+    click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
+
+
+def _serve(host: str, port: int, workers: int, threads: int) -> None:
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    if hasattr(os, "register_at_fork"):
+        # A worker inherits the handler of its parent, which would swallow a stop that comes before its own is set.
+        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
+    Granian(
+        "fhir_dmp.wsgi:application",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=threads,
+        respawn_failed_workers=True,
+        respawn_interval=0.5,
+        workers_kill_timeout=30,
+        backpressure=max(threads * 16, 64),
+        websockets=False,
+        log_level=LogLevels.error,
+    ).serve()

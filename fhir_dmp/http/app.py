@@ -1,0 +1,121 @@
+"""The whole web application: the FHIR function at /fhir, and a small Flask application for everything else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from html import escape
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
+from fhir_dmp import __version__
+from fhir_dmp.http import discovery, health, html, metrics, openapi
+from fhir_dmp.http.access_log import AccessLog
+from fhir_dmp.http.calls import MOUNT
+from fhir_dmp.http.fhir import FhirApplication
+from fhir_dmp.http.services import Services
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def application(services: Services) -> Wsgi:
+    """Return the production entry: FHIR requests do not pass through Flask."""
+    counted = metrics.Metrics()
+    log = AccessLog(sys.stderr) if services.settings.server.access_log else None
+    fhir = FhirApplication(services, counted, log)
+    pages = create_app(services, counted).wsgi_app
+
+    def dispatch(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path: str = environ.get("PATH_INFO", "")
+        if path.startswith(MOUNT) and path[len(MOUNT) : len(MOUNT) + 1] in ("", "/"):
+            environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "") + MOUNT
+            environ["PATH_INFO"] = path[len(MOUNT) :]
+            return fhir(environ, start_response)
+        return pages(environ, start_response)
+
+    return dispatch
+
+
+def mount_under_flask(app: Flask, services: Services) -> Flask:
+    """Mount the same FHIR function below a Flask application, for hosts that want one WSGI object of Flask's."""
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {MOUNT: FhirApplication(services)})  # type: ignore[method-assign]
+    return app
+
+
+def create_app(services: Services, counted: metrics.Metrics | None = None) -> Flask:
+    """Return the Flask application of pages, discovery, health and metrics."""
+    app = Flask("fhir_dmp.http", static_folder=None)
+    counters = counted or metrics.Metrics()
+
+    @app.after_request
+    def guard(response: Response) -> Response:
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Content-Security-Policy", html.POLICY)
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
+        return response
+
+    @app.get("/")
+    def home() -> Response:
+        return Response(_home(services), mimetype="text/html")
+
+    @app.get("/openapi.json")
+    def describe() -> Response:
+        return jsonify(openapi.document(services.capability(), services.base))
+
+    @app.get("/metrics")
+    def scrape() -> Response:
+        return Response(counters.expose(services.store), content_type=metrics.CONTENT_TYPE)
+
+    _add_health(app, services)
+    _add_discovery(app, services)
+    return app
+
+
+def _add_health(app: Flask, services: Services) -> None:
+    @app.get("/health/live")
+    def live() -> tuple[dict[str, str], int]:
+        return health.live()
+
+    @app.get("/health/ready")
+    def ready() -> tuple[dict[str, str], int]:
+        return health.ready(services)
+
+
+def _add_discovery(app: Flask, services: Services) -> None:
+    @app.get("/auth/jwks")
+    @app.get("/auth/jwks.json")
+    def keys() -> Response:
+        response = jsonify(services.verifier.keys.public())
+        response.headers["Cache-Control"] = f"max-age={discovery.JWKS_MAX_AGE_S}"
+        return _for_everyone(response)
+
+    @app.get("/.well-known/openid-configuration")
+    @app.get("/auth/.well-known/openid-configuration")
+    @app.get("/.well-known/oauth-authorization-server")
+    @app.get("/.well-known/oauth-authorization-server/auth")
+    @app.get("/auth/.well-known/oauth-authorization-server")
+    def server_metadata() -> Response:
+        return _for_everyone(jsonify(discovery.document(services)))
+
+
+def _for_everyone(response: Response) -> Response:
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    return response
+
+
+def _home(services: Services) -> bytes:
+    links = (
+        (f"{MOUNT}/metadata?_format=html", "CapabilityStatement"),
+        ("/openapi.json", "OpenAPI"),
+        ("/health/ready", "Health"),
+        ("/metrics", "Metrics"),
+        ("/.well-known/oauth-authorization-server", "Authorization"),
+    )
+    items = "".join(f'<li><a href="{href}">{name}</a></li>' for href, name in links)
+    return html.document(
+        "fhir-dmp",
+        f"<h1>fhir-dmp {__version__}</h1><p>Dossier Médical Partagé, serveur FHIR R4. "
+        f"<code>{escape(services.base)}</code></p><ul>{items}</ul>",
+    )

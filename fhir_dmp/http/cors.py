@@ -1,0 +1,46 @@
+"""Which web pages may call: registered origins on the API, every origin on what is public.
+
+https://fetch.spec.whatwg.org/#http-cors-protocol. Never with credentials: tokens travel in a header.
+"""
+
+from __future__ import annotations
+
+from fhir_dmp.http.request import ALLOW, Environ
+
+_EXPOSED = (
+    "ETag, Location, Content-Location, Last-Modified, Content-Disposition, Content-Range, Accept-Ranges, "
+    "Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id, Allow"
+)
+_ACCEPTED = (
+    "Authorization, Content-Type, Accept, Accept-Language, If-Match, If-None-Match, If-Modified-Since, If-None-Exist, "
+    "Prefer, Range, X-Request-Id, X-Security-Context"
+)
+_MAX_AGE_S = 600
+
+
+def shared_with(environ: Environ, origins: frozenset[str], public: bool) -> list[tuple[str, str]]:
+    """Return the headers that let the calling page read the answer; none for other origins."""
+    origin = environ.get("HTTP_ORIGIN")
+    if not origin:
+        return []
+    if public:
+        return [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", _EXPOSED)]
+    if origin not in origins:
+        return [("Vary", "Origin")]
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", _EXPOSED),
+        ("Vary", "Origin"),
+    ]
+
+
+def preflight(environ: Environ, origins: frozenset[str], public: bool) -> list[tuple[str, str]]:
+    """Return the headers of an OPTIONS answer: what exists, and what the calling page may do."""
+    shared = shared_with(environ, origins, public)
+    if any(name == "Access-Control-Allow-Origin" for name, _ in shared):
+        shared += [
+            ("Access-Control-Allow-Methods", ALLOW),
+            ("Access-Control-Allow-Headers", _ACCEPTED),
+            ("Access-Control-Max-Age", str(_MAX_AGE_S)),
+        ]
+    return [("Allow", ALLOW), *shared]

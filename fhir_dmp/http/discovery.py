@@ -1,0 +1,57 @@
+"""Where clients find the keys and capabilities of the authorization side: only what is really offered.
+
+SMART App Launch (http://hl7.org/fhir/smart-app-launch/conformance.html), RFC 8414.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fhir_dmp.errors import MethodNotAllowed, NotFound
+from fhir_dmp.http.render import Reply
+from fhir_dmp.http.request import Request
+from fhir_dmp.http.services import Services
+from fhir_dmp.identity.caller import Actor
+from fhir_dmp.identity.scopes import dump, maximum
+
+JWKS_MAX_AGE_S = 3600
+
+
+def document(services: Services) -> dict[str, Any]:
+    """Return the metadata of the authorization server."""
+    scopes = dict.fromkeys(scope for actor in Actor for scope in dump(maximum(actor)).split())
+    return {
+        "issuer": services.issuer,
+        "jwks_uri": f"{services.issuer}/jwks",
+        "scopes_supported": list(scopes),
+        "response_types_supported": [],
+        "grant_types_supported": [],
+    }
+
+
+def smart_configuration(services: Services) -> dict[str, Any]:
+    """Return the SMART configuration of the FHIR base."""
+    capabilities = ["permission-patient", "permission-user", "permission-v1", "permission-v2"]
+    return {**document(services), "capabilities": capabilities}
+
+
+def smart(request: Request, services: Services) -> Reply:
+    """Answer below `.well-known` of the FHIR base: always JSON, whatever Accept says.
+
+    Raises:
+        NotFound: another document.
+        MethodNotAllowed: anything but a read.
+    """
+    if request.segments != (".well-known", "smart-configuration"):
+        raise NotFound("There is no such document.")
+    if request.method != "GET":
+        raise MethodNotAllowed("This document can only be read.", headers={"Allow": "GET, HEAD, OPTIONS"})
+    body = json.dumps(smart_configuration(services)).encode()
+    headers = [
+        ("X-Request-Id", request.request_id),
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    return Reply(200, headers, [] if request.head else [body])

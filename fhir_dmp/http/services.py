@@ -1,0 +1,54 @@
+"""What the web layer needs from the rest of the house; bootstrap.Services fulfils it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.structure import Structures
+from fhir_dmp.identity.tokens import Verifier
+from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.ports import Clock, ResourceStore
+from fhir_dmp.settings import Settings
+
+
+class Services(Protocol):
+    """Everything that is wired once at the start."""
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration."""
+
+    @property
+    def store(self) -> ResourceStore:
+        """The record."""
+
+    @property
+    def structures(self) -> Structures:
+        """What R4 says about each type."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    @property
+    def verifier(self) -> Verifier:
+        """The judge of tokens."""
+
+    @property
+    def base(self) -> str:
+        """Public URL of the FHIR base, without trailing slash."""
+
+    @property
+    def issuer(self) -> str:
+        """Public URL of the authorization server, without trailing slash."""
+
+    def handle(self, call: Call) -> Answer:
+        """Run one FHIR interaction.
+
+        Raises:
+            DmpError: it was refused, or failed in a way that the client should know.
+        """
+
+    def capability(self) -> Json:
+        """Return the CapabilityStatement of what is running."""

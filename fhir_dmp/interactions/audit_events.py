@@ -1,0 +1,165 @@
+"""The audit trail as AuditEvent resources: read by id, and search by the patient, an auditor or an administrator.
+
+Events are kept as compact records and told as resources when somebody reads them; nobody changes or removes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fhir_dmp.access.decision import Op
+from fhir_dmp.audit.event import audit_event
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.audit.search import audit_slice
+from fhir_dmp.errors import BadRequest, Forbidden, NotFound
+from fhir_dmp.fhir.bundle import Entry, bundle
+from fhir_dmp.fhir.dates import instant
+from fhir_dmp.fhir.resource import Json, dump
+from fhir_dmp.identity.caller import Actor
+from fhir_dmp.interactions import authorise, record
+from fhir_dmp.interactions.changes import of_type
+from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.write import checked
+from fhir_dmp.ports import AuditQuery
+from fhir_dmp.search.cursor import Cursor, seal, unseal
+from fhir_dmp.search.extract import terms_of
+from fhir_dmp.search.joins import resolve_joins
+from fhir_dmp.search.parse import parse
+from fhir_dmp.search.query import Query, Search, Term, both
+
+_PATH = "AuditEvent"
+
+
+def read(call: Call, services: Services) -> Answer:
+    """Return one AuditEvent."""
+    authorise.need(call.caller, "r", _PATH, services)
+    found = services.store.audit_record(call.path[1])
+    if found is None or not _may_see(call, found[1], services):
+        raise NotFound("There is no AuditEvent with this id.")
+    entry = record.record(call, "audit-read", services, patient=found[1].patient, what=[f"AuditEvent/{call.path[1]}"])
+    record.keep(services, entry)
+    return Answer(body=dump(event(found[1], services)), version=1, updated_ms=found[1].recorded_ms)
+
+
+def create(call: Call, services: Services) -> Answer:
+    """Take in an event that a trusted feeder reports (ITI-20): kept as it came, under the trail's own id and time.
+
+    Raises:
+        Forbidden: only feeders and administrators report events.
+    """
+    authorise.need(call.caller, "c", _PATH, services)
+    if not (call.caller.is_admin or call.caller.actor is Actor.FEEDER):
+        raise Forbidden("Audit events are reported by trusted feeders only.")
+    resource = of_type(call.payload.resource if call.payload else None, _PATH)
+    checked(resource, services)
+    patient = next((name for name in map(_patient, resource.get("entity", ())) if name), None)
+    given = replace(record.record(call, "create", services, patient=patient), given=dump(resource))
+    record.keep(services, given)
+    location = f"AuditEvent/{given.id}/_history/1"
+    return Answer(201, dump(event(given, services)), version=1, updated_ms=given.recorded_ms, location=location)
+
+
+def _patient(entity: Json) -> str | None:
+    reference = entity.get("what", {}).get("reference", "")
+    return reference.split("/_history/")[0] if reference.startswith("Patient/") else None
+
+
+def event(entry: AuditRecord, services: Services) -> Json:
+    """Tell a record as an AuditEvent."""
+    return audit_event(entry, services.events, services.site)
+
+
+def _may_see(call: Call, entry: AuditRecord, services: Services) -> bool:
+    """The patient and representatives see the accesses to their record, auditors and administrators all."""
+    if call.caller.is_admin or call.caller.actor is Actor.AUDITOR:
+        return True
+    if entry.patient is None:
+        return False
+    return authorise.decided(call.caller, Op.HISTORY, entry.patient, services).permitted
+
+
+def search(call: Call, services: Services) -> Answer:
+    """Return one page of the trail, newest first."""
+    authorise.need(call.caller, "s", _PATH, services)
+    pairs, before = _paged(call, services)
+    query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict))
+    patients = _patients(call, query, services)
+    node = resolve_joins(both(query.node, *(Term(f"patient=r:{each}") for each in patients)), _find(services), _none)
+    part = audit_slice(
+        node,
+        services.events,
+        services.site,
+        lambda resource: terms_of(resource, services.registry, base=services.base, zone=services.zone),
+        unbounded="_id" in query.filters or (call.caller.is_admin and not query.filters),
+    )
+    count = query.count or services.settings.server.default_count
+    page = services.store.audit(AuditQuery(part.patient, part.low_ms, part.high_ms, before, count, part.keep))
+    entries = [_entry(each, services) for _, each in page.records]
+    body = bundle(
+        "searchset",
+        entries,
+        id_=services.ids.resource(),
+        updated=instant(services.clock.now_ms()),
+        links=_links(call, pairs, page.next, services),
+    )
+    patient = patients[0] if len(patients) == 1 else None
+    record.keep(services, record.record(call, "audit-read", services, patient=patient, query=call.info.raw))
+    return Answer(body=body)
+
+
+def _entry(entry: AuditRecord, services: Services) -> Entry:
+    return Entry(f"{services.base}/AuditEvent/{entry.id}", dump(event(entry, services)), "match")
+
+
+def _patients(call: Call, query: Query, services: Services) -> tuple[str, ...]:
+    """Return the patients searched, after deciding that the caller may read their trail."""
+    patients = tuple(authorise.searched(query, None, services))
+    if call.caller.is_admin or call.caller.actor is Actor.AUDITOR:
+        return patients
+    if not patients and call.caller.patient is not None and not query.patients:
+        patients = (f"Patient/{call.caller.patient}",)
+    if not patients:
+        raise Forbidden("The trail is read record by record: name the patient.", code="forbidden")
+    for each in patients:
+        authorise.entered(call.caller, Op.HISTORY, each, services)
+    return patients
+
+
+def _find(services: Services):  # type: ignore[no-untyped-def]
+    return lambda type_, node: [v.id for v in services.store.search(Search((type_,), node, count=1000)).versions]
+
+
+def _none(type_: str, param: str, node: object) -> list[str]:
+    raise BadRequest("_has is not offered on AuditEvent.", code="not-supported")
+
+
+def _paged(call: Call, services: Services) -> tuple[Sequence[tuple[str, str]], int | None]:
+    pages = [value for name, value in call.query if name == PAGE]
+    if not pages:
+        return call.query, None
+    cursor = unseal(pages[0], services.cursor_key, now_ms=services.clock.now_ms(), caller=fingerprint(call))
+    if cursor.path != _PATH:
+        raise BadRequest("The paging link belongs to another search.", code="value", expression=PAGE)
+    return cursor.parameters, cursor.bound
+
+
+def _links(
+    call: Call, pairs: Sequence[tuple[str, str]], following: int | None, services: Services
+) -> list[tuple[str, str]]:
+    links = [("self", f"{services.base}/{_PATH}")]
+    if following is not None:
+        cursor = Cursor(
+            path=_PATH,
+            parameters=tuple(pairs),
+            position=None,
+            backward=False,
+            bound=following,
+            caller=fingerprint(call),
+            expires_ms=services.clock.now_ms() + PAGE_TTL_MS,
+        )
+        links.append(("next", f"{services.base}/{_PATH}?{PAGE}={seal(cursor, services.cursor_key)}"))
+    return links

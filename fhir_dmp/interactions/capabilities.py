@@ -1,0 +1,152 @@
+"""capabilities: the CapabilityStatement, made from the tables that the server runs on, so that it cannot lie.
+
+https://hl7.org/fhir/R4/capabilitystatement.html; what a DMP declares: dmp-fhir section 8.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from fhir_dmp import __version__
+from fhir_dmp.errors import BadRequest
+from fhir_dmp.fhir.dates import instant
+from fhir_dmp.fhir.resource import Json, dump
+from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.offer import offered
+from fhir_dmp.interactions.operations import OPERATIONS
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.search.parameters import SearchParameter
+
+PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm"
+MHD = "https://profiles.ihe.net/ITI/MHD"
+FRC = "https://hl7.fr/ig/fhir/core"
+
+INSTANTIATES = (
+    f"{PDSM}/CapabilityStatement/PDSm-GestionnaireDePartageDeDocuments",
+    f"{MHD}/CapabilityStatement/IHE.MHD.DocumentRecipient.Comprehensive",
+    f"{MHD}/CapabilityStatement/IHE.MHD.DocumentRecipient.Simplified",
+    f"{MHD}/CapabilityStatement/IHE.MHD.DocumentResponder",
+)
+PROFILES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "DocumentReference": (
+        f"{PDSM}/StructureDefinition/pdsm-comprehensive-document-reference",
+        (f"{PDSM}/StructureDefinition/pdsm-simplified-publish",),
+    ),
+    "List": (
+        f"{PDSM}/StructureDefinition/pdsm-submissionset-comprehensive",
+        (f"{PDSM}/StructureDefinition/pdsm-folder-comprehensive",),
+    ),
+    "Binary": ("http://hl7.org/fhir/StructureDefinition/Binary", ()),
+    "Patient": (f"{FRC}/StructureDefinition/fr-core-patient-ins", ()),
+}
+_INTERACTION = {
+    "read": "read",
+    "vread": "vread",
+    "history": "history-instance",
+    "search": "search-type",
+    "create": "create",
+    "update": "update",
+    "patch": "patch",
+    "delete": "delete",
+}
+FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+
+
+def metadata(call: Call, services: Services) -> Answer:
+    """Answer `GET [base]/metadata`; no token is needed."""
+    mode = next((value for name, value in call.query if name == "mode"), "full")
+    if mode not in ("full", "normative"):
+        raise BadRequest("mode is full or normative here.", code="value", expression="mode")
+    return Answer(body=dump(statement(services)), headers=(("Cache-Control", "public, max-age=60"),))
+
+
+@lru_cache(maxsize=8)
+def statement(services: Services) -> Json:
+    """Return the CapabilityStatement of this server."""
+    types = sorted(services.structures.resource_types)
+    return {
+        "resourceType": "CapabilityStatement",
+        "id": "fhir-dmp",
+        "url": f"{services.canonical}/CapabilityStatement/fhir-dmp",
+        "name": "FhirDmp",
+        "title": "Dossier médical partagé, FHIR R4",
+        "status": "active",
+        "date": instant(services.started_ms),
+        "kind": "instance",
+        "instantiates": list(INSTANTIATES),
+        "software": {"name": "fhir-dmp", "version": __version__},
+        "implementation": {"description": "fhir-dmp", "url": services.base},
+        "fhirVersion": "4.0.1",
+        "format": list(FORMATS),
+        "patchFormat": list(PATCH_FORMATS),
+        "implementationGuide": [f"{PDSM}/ImplementationGuide/ans.fhir.fr.pdsm"],
+        "rest": [_rest(types, services)],
+    }
+
+
+def _rest(types: list[str], services: Services) -> Json:
+    interactions = [{"code": "batch"}, {"code": "search-system"}, {"code": "history-system"}]
+    if services.store.transactional:
+        profile = f"{PDSM}/StructureDefinition/pdsm-comprehensive-provide-document-bundle"
+        interactions.insert(0, {"code": "transaction", "documentation": f"ITI-65: {profile}"})
+    return {
+        "mode": "server",
+        "documentation": f"Dates without offset are read in {services.settings.server.timezone}.",
+        "security": _security(services),
+        "resource": [_resource(type_, services) for type_ in types],
+        "interaction": interactions,
+        "searchParam": [_parameter(p) for p in services.registry.of("Basic") if p.code.startswith("_")],
+        "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in services.compartments],
+    }
+
+
+def _security(services: Services) -> Json:
+    service = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
+    return {
+        "cors": bool(services.settings.server.allowed_origins),
+        "service": [{"coding": [service], "text": "OAuth 2 bearer tokens with SMART scopes"}],
+        "description": "Every request but this one needs a signed access token; every access is decided and audited.",
+    }
+
+
+def _parameter(parameter: SearchParameter) -> Json:
+    shown: Json = {"name": parameter.code, "type": parameter.type}
+    if parameter.url:
+        shown["definition"] = parameter.url
+    return shown
+
+
+def _resource(type_: str, services: Services) -> Json:
+    here = offered(type_)
+    shown: Json = {"type": type_}
+    if type_ in PROFILES:
+        profile, supported = PROFILES[type_]
+        shown["profile"] = profile
+        if supported:
+            shown["supportedProfile"] = list(supported)
+    shown["interaction"] = [{"code": code} for name, code in _INTERACTION.items() if name in here]
+    shown["versioning"] = "versioned"
+    shown["readHistory"] = "history" in here
+    shown["updateCreate"] = "update" in here and type_ != "DocumentReference"
+    shown["conditionalCreate"] = "create" in here
+    shown["conditionalRead"] = "full-support"
+    # PDSm declares conditional patch by this flag, R4 having no other.
+    shown["conditionalUpdate"] = "update" in here or "patch" in here
+    if "delete" in here:
+        shown["conditionalDelete"] = "single"
+    shown["referencePolicy"] = ["literal", "logical", "local"]
+    parameters = [p for p in services.registry.of(type_) if not p.is_contained_chain and not p.code.startswith("_")]
+    if "search" in here:
+        references = [p.code for p in parameters if p.type == "reference"]
+        if references:
+            shown["searchInclude"] = [f"{type_}:{name}" for name in references]
+        shown["searchParam"] = [_parameter(p) for p in parameters]
+    operations = [
+        {"name": op.name, "definition": op.canonical(services.canonical)}
+        for op in OPERATIONS.values()
+        if type_ in op.types
+    ]
+    if operations:
+        shown["operation"] = operations
+    return shown

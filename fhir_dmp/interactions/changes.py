@@ -1,0 +1,260 @@
+"""Plans of single changes: create, update, patch, delete, each decided on what is stored now and nothing written yet.
+
+A lone interaction commits one plan; a transaction joins many in one commit; so both obey the same rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fhir_dmp.errors import (
+    BadRequest,
+    Conflict,
+    Gone,
+    Issue,
+    MethodNotAllowed,
+    NotFound,
+    PreconditionFailed,
+)
+from fhir_dmp.fhir.draft import Blob, Draft
+from fhir_dmp.fhir.links import relative
+from fhir_dmp.fhir.resource import Json, is_id, parse_stored, same_content
+from fhir_dmp.interactions import authorise, criteria, patching, permit
+from fhir_dmp.interactions.contents import content_of_binary
+from fhir_dmp.interactions.exchange import Call, Payload
+from fhir_dmp.interactions.offer import offers
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.write import checked, refuse_subset
+from fhir_dmp.ports import Claim, Key, Version
+
+PUT_MAKES = True
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """If-Match, If-None-Match and If-None-Exist of one change, from headers or from a bundle entry."""
+
+    if_match: tuple[int, ...] | None = None
+    if_match_any: bool = False
+    if_none_match_any: bool = False
+    if_none_exist: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One decided change. Exactly one of draft, deletion and unchanged is set (unchanged: nothing to write).
+
+    kind: its row of audit/events.toml. previous: the version it was decided on. claims: what keeps it race-free.
+    """
+
+    kind: str
+    status: int
+    draft: Draft | None = None
+    deletion: Version | None = None
+    unchanged: Version | None = None
+    previous: Version | None = None
+    patient: str | None = None
+    claims: tuple[Claim, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    key: Key | None = None
+    details: tuple[tuple[str, str], ...] = ()
+
+
+def of_type(resource: Json | None, type_: str) -> Json:
+    """Return the resource when it is of the type that the URL names.
+
+    Raises:
+        BadRequest: no resource, or another type.
+    """
+    if resource is None:
+        raise BadRequest(f"The body must be a {type_} resource.", code="structure")
+    found = resource.get("resourceType")
+    if found != type_:
+        shown = found if isinstance(found, str) and found.isalnum() else "no resourceType"
+        raise BadRequest(
+            f"The URL names {type_}, the body holds {shown[:40]}.", code="invalid", expression="resourceType"
+        )
+    return resource
+
+
+def create(
+    call: Call, type_: str, payload: Payload, services: Services, conditions: Preconditions, *, id_: str | None = None
+) -> Change:
+    """Decide a create: 201, or 200 with what If-None-Exist found.
+
+    Raises:
+        PreconditionFailed: If-None-Exist found several.
+    """
+    offers(type_, "create")
+    claims: tuple[Claim, ...] = ()
+    if conditions.if_none_exist is not None:
+        seen = services.store.sequence()
+        found = criteria.matching(call, type_, conditions.if_none_exist, services)
+        if len(found) > 1:
+            raise PreconditionFailed("If-None-Exist matches several resources.", code="multiple-matches")
+        if found:
+            return Change("create", 200, unchanged=found[0], key=found[0].key, patient=found[0].patient)
+        claims = (Claim(criteria.claim_key(type_, conditions.if_none_exist), seen),)
+    resource, blob = _body(payload, type_, services)
+    allowed = permit.to_write(call, "create", type_, None, resource, services)
+    draft = Draft(type_, id_ or services.ids.resource(allowed.patient), resource, 0, "POST", blob)
+    return Change(
+        "create",
+        201,
+        draft=draft,
+        patient=allowed.patient,
+        claims=claims,
+        key=Key(type_, draft.id),
+        issues=(*checked(resource, services), *allowed.issues),
+    )
+
+
+def _body(payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
+    if type_ == "Binary":
+        return content_of_binary(payload, services)
+    resource = of_type(payload.resource, type_)
+    refuse_subset(resource)
+    if type_ == "DocumentReference":
+        relative(resource, services.base)
+    return resource, None
+
+
+def update(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
+    """Decide an update: 200, 201 when it makes the resource (or brings it back), or 200 unchanged."""
+    offers(key.type, "update")
+    if payload.resource is not None or key.type != "Binary":
+        _same_id(of_type(payload.resource, key.type), key)
+    current = services.store.read(key)
+    check_match(current, conditions)
+    resource, blob = _body(payload, key.type, services)
+    before = parse_stored(current.body) if current and not current.deleted else None
+    allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
+    issues = (*checked(resource, services), *allowed.issues)
+    same_blob = (blob.sha256 if blob else None) == (current.blob if current else None)
+    if before is not None and current is not None and same_blob and same_content(before, resource):
+        return Change("update", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
+    draft = Draft(key.type, key.id, resource, current.version if current else 0, "PUT", blob)
+    status = 200 if before is not None else 201
+    return Change("update", status, draft=draft, previous=current, patient=allowed.patient, issues=issues, key=key)
+
+
+def _same_id(resource: Json, key: Key) -> None:
+    if resource.get("id") != key.id:
+        where = f"{key.type}.id"
+        if "id" not in resource:
+            raise BadRequest("An update needs the id in the body too.", code="invalid", expression=where)
+        raise BadRequest("The id in the body is not the id in the URL.", code="invalid", expression=where)
+
+
+def check_match(current: Version | None, conditions: Preconditions) -> None:
+    """Apply If-Match and If-None-Match: * to the current version.
+
+    Raises:
+        PreconditionFailed: with the current ETag.
+    """
+    exists = current is not None and not current.deleted
+    headers = {"ETag": f'W/"{current.version}"'} if current else {}
+    if conditions.if_match_any and not exists:
+        raise PreconditionFailed("If-Match: * needs an existing resource.", headers=headers)
+    if conditions.if_match is not None and (
+        current is None or not exists or current.version not in conditions.if_match
+    ):
+        raise PreconditionFailed(
+            "The resource has another version than If-Match names; read it again.", headers=headers
+        )
+    if conditions.if_none_match_any and exists:
+        raise PreconditionFailed("If-None-Match: * needs a free id, and this one is taken.", headers=headers)
+
+
+def patch(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
+    """Decide a patch: 200 with a new version, or 200 unchanged when it says what is already so."""
+    offers(key.type, "patch")
+    current = services.store.read(key)
+    if current is None:
+        raise NotFound(f"There is no {key.type} with this id.")
+    if current.deleted:
+        raise Gone(f"This {key.type} was deleted.", headers={"ETag": f'W/"{current.version}"'})
+    authorise.to_see(call, current, services)
+    check_match(current, conditions)
+    before = parse_stored(current.body)
+    patched = patching.apply(before, payload, services)
+    allowed = permit.to_write(call, "patch", key.type, before, patched.resource, services, current=current)
+    after = allowed.resource or patched.resource
+    issues = (*checked(after, services), *allowed.issues)
+    if same_content(before, after):
+        return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
+    draft = Draft(key.type, key.id, after, current.version, "PATCH", None)
+    return Change(
+        "patch",
+        200,
+        draft=draft,
+        previous=current,
+        patient=allowed.patient,
+        issues=issues,
+        key=key,
+        details=allowed.details,
+    )
+
+
+def delete(call: Call, key: Key, services: Services, conditions: Preconditions) -> Change:
+    """Decide a delete: 204 whether or not something was there (idempotent)."""
+    offers(key.type, "delete")
+    current = services.store.read(key)
+    check_match(current, conditions)
+    if current is None or current.deleted:
+        return Change("delete", 204, unchanged=current, key=key)
+    before = parse_stored(current.body)
+    allowed = permit.to_write(call, "delete", key.type, before, None, services, current=current)
+    _unreferenced(key, services)
+    return Change("delete", 204, deletion=current, previous=current, patient=allowed.patient, key=key)
+
+
+def _unreferenced(key: Key, services: Services) -> None:
+    """Refuse to delete what other current resources point at.
+
+    Raises:
+        Conflict: naming up to ten of them.
+    """
+    users = criteria.referring(key, services, limit=10)
+    if users:
+        raise Conflict(f"Other resources refer to it: {', '.join(users)}. Delete or change them first.")
+
+
+def conditional(call: Call, type_: str, query: str, services: Services) -> Version | None:
+    """Return the one resource that a conditional request means, None when nothing matches.
+
+    Raises:
+        PreconditionFailed: several match.
+    """
+    found = criteria.matching(call, type_, query, services)
+    if len(found) > 1:
+        raise PreconditionFailed("The criteria match several resources.", code="multiple-matches")
+    return found[0] if found else None
+
+
+def conditional_update(
+    call: Call, type_: str, query: str, payload: Payload, services: Services, conditions: Preconditions
+) -> Change:
+    """Decide `PUT [type]?criteria` by the table of fhir-rest 4.5."""
+    offers(type_, "update")
+    resource = of_type(payload.resource, type_)
+    body_id = resource.get("id")
+    seen = services.store.sequence()
+    match = conditional(call, type_, query, services)
+    if match is not None:
+        if body_id not in (None, match.id):
+            raise BadRequest("The criteria match another id than the body's.", code="invalid", expression=f"{type_}.id")
+        named = replace(payload, resource={**resource, "id": match.id})
+        return update(call, match.key, named, services, conditions)
+    claim = Claim(criteria.claim_key(type_, query), seen)
+    if body_id is None:
+        made = create(call, type_, payload, services, Preconditions())
+        return replace(made, claims=(*made.claims, claim))
+    if not (isinstance(body_id, str) and is_id(body_id)):
+        raise BadRequest("The id in the body is not a FHIR id.", code="value", expression=f"{type_}.id")
+    if services.store.read(Key(type_, body_id)) is not None:
+        raise Conflict("The id in the body belongs to a resource that the criteria do not match.")
+    if not PUT_MAKES:
+        raise MethodNotAllowed("Ids are given by the server; use POST.", headers={"Allow": "POST"})
+    made = update(call, Key(type_, body_id), payload, services, conditions)
+    return replace(made, claims=(*made.claims, claim))

@@ -1,0 +1,79 @@
+"""Contents: from the base64 of a Binary or an attachment, or from raw bytes, to a staged blob."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_dmp.errors import BadRequest, Unprocessable
+from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.fhir.resource import Json
+from fhir_dmp.interactions.exchange import Payload
+from fhir_dmp.interactions.services import Services
+
+
+def content_of_binary(payload: Payload, services: Services) -> tuple[Json, Blob | None]:
+    """Return the Binary without its data, and the content: from a Binary resource or from any other body.
+
+    A FHIR media type whose body is not a Binary is stored as raw content (fhir-rest 11).
+    """
+    resource = payload.resource
+    if resource is not None and resource.get("resourceType") == "Binary":
+        return split(resource, payload.staged, services)
+    if payload.blob is None:
+        raise BadRequest("A Binary needs content.", code="required")
+    made: Json = {"resourceType": "Binary", "contentType": payload.declared or "application/octet-stream"}
+    return made, payload.blob
+
+
+def split(
+    binary: Json, staged: Mapping[str, Blob], services: Services, *, where: str = "Binary"
+) -> tuple[Json, Blob | None]:
+    """Return a Binary resource without `data`, and its staged content (None when it has none).
+
+    Raises:
+        Unprocessable: no contentType.
+        BadRequest: data that is not base64.
+    """
+    if not isinstance(binary.get("contentType"), str):
+        raise Unprocessable("A Binary needs a contentType.", code="required", expression=f"{where}.contentType")
+    bare = {key: value for key, value in binary.items() if key != "data"}
+    data = binary.get("data")
+    if data is None:
+        return bare, None
+    return bare, stage(data, staged, services, where=f"{where}.data")
+
+
+def stage(data: object, staged: Mapping[str, Blob], services: Services, *, where: str) -> Blob:
+    """Return the content behind a base64 string, or behind the marker that replaced one too long for memory.
+
+    Raises:
+        BadRequest: not base64.
+    """
+    if not isinstance(data, str):
+        raise BadRequest("data must be a base64 string.", code="value", expression=where)
+    if data in staged:
+        return staged[data]
+    try:
+        content = base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest("data is not valid base64.", code="value", expression=where) from error
+    return services.store.blobs.stage(iter((content,)))
+
+
+#: Stands for a content while the resource around it is judged: the content itself is judged when it is staged.
+_ANY_CONTENT = "AA=="
+
+
+def judged(value: Any) -> Any:
+    """Return a copy in which every `data` of a Binary or an attachment is short, for the structural validator."""
+    if isinstance(value, dict):
+        return {
+            key: _ANY_CONTENT if key == "data" and isinstance(part, str) and part else judged(part)
+            for key, part in value.items()
+        }
+    if isinstance(value, list):
+        return [judged(part) for part in value]
+    return value

@@ -1,0 +1,82 @@
+"""Criteria of conditional requests: always strict, always within what the caller may see."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+from fhir_dmp.errors import BadRequest
+from fhir_dmp.interactions import authorise
+from fhir_dmp.interactions.exchange import Call
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.ports import Key, Version
+from fhir_dmp.search.parse import parse
+from fhir_dmp.search.query import AnyTerm, Query, Search, both
+from fhir_dmp.search.rules import ParseRules
+
+
+def rules_of(services: Services, *, strict: bool) -> ParseRules:
+    """Return the rules under which search parameters are read."""
+    documents, server = services.settings.documents, services.settings.server
+    pages = (documents.default_count, documents.max_count)
+    return ParseRules(
+        base=services.base,
+        zone=services.zone,
+        now_ms=services.clock.now_ms(),
+        strict=strict,
+        default_count=server.default_count,
+        max_count=server.max_count,
+        counts={"DocumentReference": pages, "List": pages},
+    )
+
+
+def pairs_of(query: str, type_: str) -> list[tuple[str, str]]:
+    """Return the (name, value) pairs of a criterion; a leading `?` or `Type?` is tolerated."""
+    text = query.strip().removeprefix(f"{type_}?").removeprefix("?")
+    return parse_qsl(text, keep_blank_values=True)
+
+
+def criterion(type_: str, query: str, services: Services) -> Query:
+    """Parse a conditional criterion.
+
+    Raises:
+        BadRequest: empty, unknown parameters only, or anything that strict parsing refuses: never "matches all".
+    """
+    parsed = parse((type_,), pairs_of(query, type_), services.registry, rules_of(services, strict=True))
+    if not parsed.filters:
+        raise BadRequest("The criteria of a conditional request must filter on at least one parameter.", code="invalid")
+    return parsed
+
+
+def matching(call: Call, type_: str, query: str, services: Services) -> list[Version]:
+    """Return at most two current resources that match and that the caller may see."""
+    parsed = criterion(type_, query, services)
+    scope = authorise.to_search(call, parsed, type_, services, conditional=True)
+    page = services.store.search(Search(types=(type_,), node=both(parsed.node, scope.node), count=2))
+    return list(page.versions)
+
+
+def claim_key(type_: str, query: str) -> str:
+    """Return the key under which concurrent conditional requests with the same criteria exclude each other."""
+    return f"{type_}?" + "&".join(f"{name}={value}" for name, value in sorted(pairs_of(query, type_)))
+
+
+def referring(key: Key, services: Services, *, limit: int) -> list[str]:
+    """Return up to `limit` current resources (`Type/id`) that refer to this one through an indexed parameter."""
+    found: list[str] = []
+    for type_ in services.store.types():
+        terms = tuple(f"{code}=r:{key}" for code in _codes_towards(type_, key.type, services))
+        if terms:
+            ids = services.store.find(type_, AnyTerm(terms), limit - len(found) + 1)
+            found += [name for id_ in ids if (name := f"{type_}/{id_}") != str(key)]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _codes_towards(source: str, target: str, services: Services) -> list[str]:
+    """Return the reference parameters of a type that may point at the target type."""
+    return [
+        parameter.code
+        for parameter in services.registry.of(source)
+        if parameter.type == "reference" and (not parameter.targets or target in parameter.targets)
+    ]

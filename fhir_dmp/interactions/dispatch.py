@@ -1,0 +1,216 @@
+"""The whole FHIR API as one function from a Call to an Answer: which use case a method and path mean.
+
+Every refusal is audited here; lost races are decided again a few times before the client is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fhir_dmp.errors import (
+    BadRequest,
+    ClaimLost,
+    Conflict,
+    DmpError,
+    DuplicateKey,
+    MethodNotAllowed,
+    NotFound,
+    VersionConflict,
+)
+from fhir_dmp.interactions import (
+    audit_events,
+    authorise,
+    capabilities,
+    compartment,
+    history,
+    read,
+    record,
+    search,
+    single,
+    transaction,
+)
+from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
+from fhir_dmp.interactions.operations import operation
+from fhir_dmp.interactions.services import Services
+
+#: How often a change that lost a race is decided again on the new state.
+ATTEMPTS = 5
+
+UseCase = Callable[[Call, Services], Answer]
+
+
+def handle(call: Call, services: Services) -> Answer:
+    """Answer one FHIR request.
+
+    Raises:
+        DmpError: every refusal, already audited.
+    """
+    try:
+        return _decided(call, services)
+    except DmpError as error:
+        if error.status < 500:
+            _refused(call, error, services)
+        raise
+
+
+def _decided(call: Call, services: Services) -> Answer:
+    use_case = _use_case(call, services)
+    for attempt in range(ATTEMPTS):
+        try:
+            return use_case(call, services)
+        except (VersionConflict, ClaimLost, DuplicateKey) as error:
+            if attempt == ATTEMPTS - 1:
+                raise Conflict(
+                    "Others keep changing the same data; try again in a moment.", code="lock-error"
+                ) from error
+    raise AssertionError("unreachable")
+
+
+def _refused(call: Call, error: DmpError, services: Services) -> None:
+    issue = error.issues[0]
+    reason = issue.details[0].code if issue.details else issue.code
+    outcome = "8" if error.status in (401, 403) else "4"
+    entry = record.record(
+        call,
+        kind_of(call),
+        services,
+        patient=authorise.patient_of(call),
+        outcome=outcome,
+        reason=reason,
+        query=call.info.raw if call.method == "GET" else None,
+    )
+    record.keep(services, entry)
+
+
+def kind_of(call: Call) -> str:
+    """Return the audit kind of a call, whatever became of it."""
+    path = call.path
+    if not path:
+        return "transaction" if call.method == "POST" else "search-system"
+    if any(part.startswith("$") for part in path):
+        return "operation"
+    if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
+        return {"DocumentReference": "iti-67", "List": "iti-66"}.get(path[0], "search-type")
+    if "_history" in path:
+        return "vread" if path[-1] != "_history" else "history"
+    if call.method == "POST" and path[0] == "DocumentReference":
+        return "iti-105"
+    return {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[call.method]
+
+
+def _use_case(call: Call, services: Services) -> UseCase:
+    path = call.path
+    if path and path[-1].startswith("$"):
+        return operation
+    if not path:
+        return _root(call)
+    if path[0] in ("metadata", "_history", "_search"):
+        return _system(call)
+    if not services.structures.is_resource(path[0]):
+        raise NotFound("This server has no such resource type.", code="not-supported")
+    if path[0] == "AuditEvent" and (found := _AUDIT.get((call.method, _shape(path)))) is not None:
+        return found
+    return _on_type(call) if len(path) == 1 else _below_type(call)
+
+
+#: The audit trail is kept apart from other resources, and told as AuditEvents.
+_AUDIT: dict[tuple[str, str], UseCase] = {
+    ("GET", "type"): audit_events.search,
+    ("POST", "search"): audit_events.search,
+    ("GET", "instance"): audit_events.read,
+    ("POST", "type"): audit_events.create,
+}
+
+
+def _shape(path: tuple[str, ...]) -> str:
+    if len(path) == 1:
+        return "type"
+    if len(path) == 2:
+        return "search" if path[1] == "_search" else "instance"
+    return ""
+
+
+def _root(call: Call) -> UseCase:
+    if call.method == "POST":
+        return lambda c, s: transaction.process(c, s, lambda each: handle(each, s))
+    if call.method == "GET":
+        return _system_search
+    raise _not_allowed(call, "GET, HEAD, POST, OPTIONS")
+
+
+def _system(call: Call) -> UseCase:
+    if len(call.path) > 1:
+        raise NotFound("Nothing is served at this URL.", code="not-supported")
+    if call.path[0] == "_search" and call.method == "POST":
+        return _system_search
+    if call.path[0] == "metadata" and call.method == "GET":
+        return capabilities.metadata
+    if call.path[0] == "_history" and call.method == "GET":
+        return history.history
+    raise _not_allowed(call, "POST, OPTIONS" if call.path[0] == "_search" else "GET, HEAD, OPTIONS")
+
+
+def _system_search(call: Call, services: Services) -> Answer:
+    types = [part for name, value in call.query if name == "_type" for part in value.split(",") if part]
+    unknown = [part for part in types if not services.structures.is_resource(part)]
+    if unknown:
+        raise BadRequest(f"_type names no resource type: {unknown[0][:60]}.", code="value", expression="_type")
+    if not types:
+        raise BadRequest("A search on the base needs _type.", code="required", expression="_type")
+    return search.search(call, tuple(dict.fromkeys(types)), services)
+
+
+_TYPE_LEVEL: dict[str, tuple[str, UseCase]] = {
+    "GET": ("search", lambda c, s: search.search(c, (c.path[0],), s)),
+    "POST": ("create", single.create),
+    "PUT": ("update", single.conditional_update),
+    "PATCH": ("patch", single.conditional_patch),
+    "DELETE": ("delete", single.conditional_delete),
+}
+
+_INSTANCE_LEVEL: dict[str, tuple[str, UseCase]] = {
+    "GET": ("read", read.read),
+    "PUT": ("update", single.update),
+    "PATCH": ("patch", single.patch),
+    "DELETE": ("delete", single.delete),
+}
+
+
+def _on_type(call: Call) -> UseCase:
+    name, use_case = _TYPE_LEVEL[call.method]
+    if name not in offered(call.path[0]):
+        raise _not_allowed(call, allow_type(call.path[0]))
+    return use_case
+
+
+def _below_type(call: Call) -> UseCase:
+    path, method = call.path, call.method
+    if len(path) == 2 and path[1] == "_search":
+        if "search" not in offered(path[0]):
+            raise _not_allowed(call, allow_type(path[0]))
+        return _only(call, "POST", lambda c, s: search.search(c, (c.path[0],), s))
+    if path[-1] == "_history" and len(path) in (2, 3):
+        return _only(call, "GET", history.history)
+    if len(path) == 2:
+        name, use_case = _INSTANCE_LEVEL.get(method, ("", read.read))
+        if not name or name not in offered(path[0]):
+            raise _not_allowed(call, allow_instance(path[0]))
+        return use_case
+    if len(path) == 4 and path[2] == "_history":
+        return _only(call, "GET", read.vread)
+    if len(path) == 3:
+        return _only(call, "GET", compartment.search)
+    if len(path) == 4 and path[3] == "_search":
+        return _only(call, "POST", compartment.search)
+    raise NotFound("Nothing is served at this URL.", code="not-supported")
+
+
+def _only(call: Call, method: str, use_case: UseCase) -> UseCase:
+    if call.method != method:
+        raise _not_allowed(call, f"{method}, HEAD, OPTIONS" if method == "GET" else f"{method}, OPTIONS")
+    return use_case
+
+
+def _not_allowed(call: Call, allow: str) -> MethodNotAllowed:
+    return MethodNotAllowed(f"{call.method} is not offered here; see Allow.", headers={"Allow": allow})

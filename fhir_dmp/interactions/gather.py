@@ -1,0 +1,108 @@
+"""Reads what a decision needs: the patient's dossier and consents, and the documents a content belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fhir_dmp.access.facts import PatientFacts, patient_facts
+from fhir_dmp.documents.metadata import unique_key
+from fhir_dmp.fhir.resource import Json, parse_stored, references
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.ports import Key, Version
+from fhir_dmp.search.query import Search, SortKey, Term
+from fhir_dmp.terminology.aliases import canonical_identifier
+
+#: No patient has so many; beyond it the newest count.
+MAX_CONSENTS = 1000
+_DIRECTORY = frozenset({"Practitioner", "PractitionerRole", "Organization", "CareTeam", "RelatedPerson", "Person"})
+
+
+def facts_of(patient: str, services: Services) -> PatientFacts:
+    """Return what is known of `Patient/id` for decisions; unknown patients have status none."""
+    now = services.clock.now_ms()
+    known = services.facts.get(patient, now)
+    if known is None:
+        known = _facts(patient, now, services)
+        services.facts.put(patient, known, now)
+    return known
+
+
+def _facts(patient: str, now_ms: int, services: Services) -> PatientFacts:
+    version = services.store.read(Key("Patient", patient.partition("/")[2]))
+    if version is None or version.deleted:
+        return patient_facts(None, (), {}, now_ms, services.canonical, services.zone)
+    consents = consents_of(patient, services)
+    directory = _directory(consents, parse_stored(version.body), services)
+    return patient_facts(parse_stored(version.body), consents, directory, now_ms, services.canonical, services.zone)
+
+
+def consents_of(patient: str, services: Services) -> list[Json]:
+    """Return every Consent of the patient, whatever its status."""
+    page = services.store.search(
+        Search(
+            types=("Consent",),
+            node=Term(f"patient=r:{patient}"),
+            sort=(SortKey("_lastUpdated", descending=True),),
+            count=MAX_CONSENTS,
+        )
+    )
+    return [parse_stored(version.body) for version in page.versions]
+
+
+def _directory(consents: Iterable[Json], patient: Json, services: Services) -> dict[str, Json]:
+    """Read the people, structures and teams that consents, the patient and the patient's teams name."""
+    name = f"Patient/{patient['id']}"
+    linked: set[str] = set()
+    for type_ in ("CareTeam", "RelatedPerson"):
+        found = services.store.find(type_, Term(f"patient=r:{name}"), MAX_CONSENTS)
+        linked.update(f"{type_}/{id_}" for id_ in found)
+    return directory_of([*consents, patient], services, linked)
+
+
+def directory_of(resources: Iterable[Json], services: Services, also: Iterable[str] = ()) -> dict[str, Json]:
+    """Read the directory resources that these name, and those that they name in turn, three hops deep."""
+    known: dict[str, Json] = {}
+    wanted = _named(resources) | set(also)
+    for _ in range(3):
+        missing = [ref for ref in wanted if ref not in known]
+        if not missing:
+            break
+        for key, version in services.store.read_many([Key(*ref.split("/", 1)) for ref in missing]).items():
+            if not version.deleted:
+                known[str(key)] = parse_stored(version.body)
+        wanted = _named(known.values())
+    return known
+
+
+def _named(resources: Iterable[Json]) -> set[str]:
+    """Return the literal references of these resources to directory types."""
+    texts = (holder["reference"].split("/_history/")[0] for each in resources for holder, _ in references(each))
+    return {text for text in texts if text.partition("/")[0] in _DIRECTORY and text.count("/") == 1}
+
+
+def patient_by_identifier(system: str | None, value: str, services: Services) -> str | None:
+    """Return the logical id of the patient that holds this identifier, None when nobody or several do."""
+    if system is not None:
+        canonical, number = canonical_identifier(system, value)
+        holder = services.store.holder(unique_key("Patient", (canonical, number)))
+        if holder is not None:
+            return holder.id
+    found = services.store.find("Patient", Term(identifier_term(system, value)), 2)
+    return found[0] if len(found) == 1 else None
+
+
+def identifier_term(system: str | None, value: str) -> str:
+    """Return the index term of an identifier as a client writes it; no system means any."""
+    if system is None:
+        return f"identifier=c:{value}"
+    if system == "":
+        return f"identifier=n:{value}"
+    canonical, number = canonical_identifier(system, value)
+    return f"identifier=s:{canonical}|{number}"
+
+
+def documents_of_content(type_: str, id_: str, services: Services) -> list[Version]:
+    """Return the current DocumentReferences whose attachment is this Binary or Bundle."""
+    ids = services.store.find("DocumentReference", Term(f"location=u:{type_}/{id_}"), 20)
+    found = services.store.read_many([Key("DocumentReference", each) for each in ids])
+    return [version for version in found.values() if not version.deleted]

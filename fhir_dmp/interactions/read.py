@@ -1,0 +1,108 @@
+"""read and vread: `GET [type]/[id]` and `GET [type]/[id]/_history/[vid]`, contents of Binary included."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fhir_dmp.errors import BadRequest, Gone, NotAcceptable, NotFound
+from fhir_dmp.fhir.base64_stream import binary_json
+from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.resource import is_id, parse_stored
+from fhir_dmp.interactions import authorise, projection, record
+from fhir_dmp.interactions.exchange import Answer, Call, Content
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.ports import Key, Version
+
+#: Media types that name the same thing in negotiation (dmp-fhir 3.6).
+_XML = ("application/xml", "text/xml")
+
+
+def read(call: Call, services: Services) -> Answer:
+    """Return the current version of a resource, or the content of a Binary.
+
+    Raises:
+        NotFound: it never existed, or the caller must not know that it does.
+        Gone: it was deleted.
+    """
+    key = key_of(call.path)
+    version = services.store.read(key)
+    if version is None:
+        raise absent(key)
+    return _answer(call, version, "read", services)
+
+
+def vread(call: Call, services: Services) -> Answer:
+    """Return one version of a resource, current or not."""
+    key = key_of(call.path)
+    number = call.path[3]
+    found = services.store.read_version(key, int(number)) if number.isdigit() and len(number) < 10 else None
+    if found is None:
+        raise NotFound(f"{key.type} with this id has no such version.")
+    return _answer(call, found, "vread", services)
+
+
+def key_of(path: tuple[str, ...]) -> Key:
+    """Return the key that a path names.
+
+    Raises:
+        BadRequest: the id is not a FHIR id.
+    """
+    if not is_id(path[1]):
+        raise BadRequest("A logical id has 1 to 64 letters, digits, '-' and '.'.", code="value")
+    return Key(path[0], path[1])
+
+
+def absent(key: Key) -> NotFound:
+    """Return the error for what does not exist or must look as if it did not."""
+    return NotFound(f"There is no {key.type} with this id.")
+
+
+def _answer(call: Call, version: Version, kind: str, services: Services) -> Answer:
+    allowed = authorise.to_read(call, version, kind, services)
+    if version.deleted:
+        record.keep(services, record.record(call, kind, services, what=[_reference(version)], outcome="4"))
+        raise Gone(f"This {version.type} was deleted.", headers={"ETag": f'W/"{version.version}"'})
+    kind = "iti-68" if allowed.content_of and version.type in ("Binary", "Bundle") and kind == "read" else kind
+    what = [_reference(version), *allowed.content_of]
+    entry = record.record(call, kind, services, patient=allowed.patient, what=what)
+    answer = (
+        _content(call, version, services) if version.type == "Binary" else _resource(call, version, allowed, services)
+    )
+    record.keep(services, entry)
+    return answer
+
+
+def _reference(version: Version) -> str:
+    return f"{version.type}/{version.id}/_history/{version.version}"
+
+
+def _resource(call: Call, version: Version, allowed: authorise.Allowed, services: Services) -> Answer:
+    body = allowed.show(version)
+    if call.query:
+        body = projection.apply(body, call.query, services)
+    return Answer(body=absolute(body, services.base), version=version.version, updated_ms=version.updated_ms)
+
+
+def _content(call: Call, version: Version, services: Services) -> Answer:
+    head = parse_stored(version.body)
+    media_type = head.get("contentType", "application/octet-stream")
+    sha256 = version.blob or ""
+    size = services.store.blobs.size(sha256) or 0
+    if call.accept_raw:
+        if call.accepts and not _acceptable(media_type, call.accepts):
+            raise NotAcceptable("The document has another media type than those accepted; ask for */* to get it.")
+        read_range = partial(services.store.blobs.read, sha256)
+        chunks = read_range() if size else iter(())
+        content = Content(chunks, media_type, size, filename=version.id, open=read_range)
+        return Answer(content=content, version=version.version, updated_ms=version.updated_ms)
+    if not size:
+        return Answer(body=version.body, version=version.version, updated_ms=version.updated_ms)
+    stream = binary_json(version.body[:-1] + b',"data":"', services.store.blobs.read(sha256), b'"}')
+    return Answer(stream=stream, version=version.version, updated_ms=version.updated_ms)
+
+
+def _acceptable(media_type: str, accepts: tuple[str, ...]) -> bool:
+    bare = media_type.partition(";")[0].strip().lower()
+    alike = _XML if bare in _XML else (bare,)
+    family = bare.partition("/")[0] + "/*"
+    return any(accept in alike or accept in ("*/*", family) for accept in accepts)

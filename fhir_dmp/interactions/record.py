@@ -1,0 +1,48 @@
+"""Audit: one record for each interaction, committed before the answer leaves. Unrecorded means unanswered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhir_dmp.audit.build import audit_record
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.interactions.exchange import Call
+from fhir_dmp.interactions.services import Services
+
+
+def record(
+    call: Call,
+    kind: str,
+    services: Services,
+    *,
+    patient: str | None = None,
+    what: Sequence[str] = (),
+    query: str | None = None,
+    outcome: str = "0",
+    reason: str | None = None,
+    details: Sequence[tuple[str, str]] = (),
+) -> AuditRecord:
+    """Describe one interaction of this call; `patient` is `Patient/id` when known."""
+    return audit_record(
+        call.caller,
+        id_=services.ids.resource(patient),
+        kind=kind,
+        recorded_ms=services.clock.now_ms(),
+        address=call.info.address,
+        request_id=call.info.request_id,
+        outcome=outcome,
+        reason=reason,
+        patient=patient,
+        what=tuple(what),
+        query=query,
+        details=tuple(details),
+    )
+
+
+def keep(services: Services, *records: AuditRecord) -> None:
+    """Commit audit records that come without a write (reads, searches, refusals).
+
+    Raises:
+        StoreUnavailable: the trail cannot be written, so nothing may be answered.
+    """
+    services.trail(records)

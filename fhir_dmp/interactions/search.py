@@ -1,0 +1,199 @@
+"""search: from parameters to one page of what the caller may see, with its includes, and an audit record.
+
+Access narrows the query before the store sees it, so that totals, pages, chains and includes cannot leak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.errors import BadRequest, Issue
+from fhir_dmp.fhir.bundle import Entry, bundle
+from fhir_dmp.fhir.dates import instant
+from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.outcome import operation_outcome
+from fhir_dmp.fhir.resource import dump
+from fhir_dmp.interactions import authorise, include, projection, record
+from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.ports import Page, Version
+from fhir_dmp.search.cursor import Cursor, seal, unseal
+from fhir_dmp.search.parse import parse
+from fhir_dmp.search.query import Node, Position, Query, Search, SortKey, both
+from fhir_dmp.search.rules import ParseRules
+
+#: Query parameter that carries a sealed page position; nothing else may stand beside it but the format.
+PAGE = "_page"
+#: How long a paging link stays valid.
+PAGE_TTL_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What is asked: types, parameters, compartment, and where the paging stands (None on the first page)."""
+
+    types: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    compartment: str | None = None
+    cursor: Cursor | None = None
+
+    @property
+    def path(self) -> str:
+        """The URL path below the base."""
+        parts = [self.compartment] if self.compartment else []
+        if len(self.types) == 1:
+            parts.append(self.types[0])
+        elif self.compartment:
+            parts.append("*")
+        return "/".join(parts)
+
+
+def search(call: Call, types: tuple[str, ...], services: Services, *, compartment: str | None = None) -> Answer:
+    """Answer a type, system or compartment search (`compartment`: `Patient/id`) with a searchset Bundle."""
+    ask = _asked(call, types, compartment, services)
+    query = parse(ask.types, ask.pairs, services.registry, _rules(ask, call, services))
+    scope = authorise.to_search(call, query, _label(ask.types), services, compartment=ask.compartment)
+    node = both(query.node, scope.node)
+    page = services.store.search(_search(ask, query, node, scope.count_all))
+    entries = _entries(call, query, page, scope, services)
+    answer = _bundle(call, ask, query, page, entries, services)
+    record.keep(services, *_records(call, ask, scope, services))
+    return Answer(body=answer)
+
+
+def _label(types: tuple[str, ...]) -> str:
+    return types[0] if len(types) == 1 else "*"
+
+
+def _asked(call: Call, types: tuple[str, ...], compartment: str | None, services: Services) -> _Ask:
+    pages = [value for name, value in call.query if name == PAGE]
+    if not pages:
+        return _Ask(types, call.query, compartment)
+    cursor = unseal(pages[0], services.cursor_key, now_ms=services.clock.now_ms(), caller=fingerprint(call))
+    ask = _Ask(types, cursor.parameters, compartment, cursor)
+    if cursor.path != ask.path:
+        raise BadRequest("The paging link belongs to another search.", code="value", expression=PAGE)
+    return ask
+
+
+def fingerprint(call: Call) -> str:
+    """Return what binds a paging link to its caller."""
+    caller = call.caller
+    return f"{caller.actor.value}|{caller.subject}|{caller.client}|{caller.patient or ''}|{caller.mode.value}"
+
+
+def _rules(ask: _Ask, call: Call, services: Services) -> ParseRules:
+    compartment = tuple(ask.compartment.split("/", 1)) if ask.compartment else None
+    return replace(
+        rules_of(services, strict=call.info.strict),
+        compartment=compartment if compartment and len(compartment) == 2 else None,
+    )
+
+
+def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
+    counting = query.summary == "count" or query.count == 0
+    wants_total = query.total == "accurate" or counting or (count_all and query.total != "none")
+    sort = query.sort or (SortKey("_lastUpdated", descending=True),)
+    cursor = ask.cursor
+    position = cursor.position if cursor else None
+    return Search(
+        types=ask.types,
+        node=node,
+        sort=sort,
+        count=0 if counting else (query.count or 0),
+        after=position if cursor and not cursor.backward else None,
+        before=position if cursor and cursor.backward else None,
+        bound=cursor.bound if cursor and position else None,
+        total=wants_total,
+    )
+
+
+def _entries(call: Call, query: Query, page: Page, scope: authorise.Scope, services: Services) -> list[Entry]:
+    shown = scope.release(page.versions)
+    entries = [_entry(version, body, "match", query, services) for version, body in shown]
+    if query.includes and page.versions:
+        found, overflow = include.included(call, query, page.versions, services)
+        entries += [_entry(version, body, "include", query, services) for version, body in found]
+        if overflow:
+            entries.append(
+                _outcome(
+                    [
+                        Issue(
+                            "too-costly",
+                            "More resources were to be included than this server sends.",
+                            severity="warning",
+                        )
+                    ]
+                )
+            )
+    issues = [*_ignored(query), *scope.issues]
+    if issues:
+        entries.append(_outcome(issues))
+    return entries
+
+
+def _ignored(query: Query) -> Iterable[Issue]:
+    for name, why in query.ignored:
+        yield Issue("not-supported", f"The parameter '{name[:60]}' was not applied: {why}", severity="warning")
+
+
+def _outcome(issues: Sequence[Issue]) -> Entry:
+    return Entry(body=dump(operation_outcome(tuple(issues))), mode="outcome")
+
+
+def _entry(version: Version, body: bytes, mode: str, query: Query, services: Services) -> Entry:
+    if query.elements or query.summary in ("true", "text", "data"):
+        body = projection.project_bytes(body, query.summary, query.elements, services)
+    if version.type == "DocumentReference":
+        body = absolute(body, services.base)
+    return Entry(full_url=f"{services.base}/{version.type}/{version.id}", body=body, mode=mode)
+
+
+def _bundle(call: Call, ask: _Ask, query: Query, page: Page, entries: Sequence[Entry], services: Services) -> bytes:
+    now = services.clock.now_ms()
+    links = [("self", _self(ask, query, services))]
+    if ask.cursor is not None:
+        links.append(("first", _link(call, ask, None, 0, False, now, services)))
+    for relation, position, backward in (("next", page.next, False), ("previous", page.previous, True)):
+        if position is not None:
+            links.append((relation, _link(call, ask, position, page.bound, backward, now, services)))
+    return bundle(
+        "searchset", entries, id_=services.ids.resource(), updated=instant(now), total=page.total, links=links
+    )
+
+
+def _link(
+    call: Call, ask: _Ask, position: Position | None, bound: int, backward: bool, now_ms: int, services: Services
+) -> str:
+    """Return a paging link: everything about the search is sealed in it, so nothing of it can be read."""
+    cursor = Cursor(
+        path=ask.path,
+        parameters=ask.pairs,
+        position=position,
+        backward=backward,
+        bound=bound,
+        caller=fingerprint(call),
+        expires_ms=now_ms + PAGE_TTL_MS,
+    )
+    return f"{_url(ask, services)}?{PAGE}={seal(cursor, services.cursor_key)}"
+
+
+def _url(ask: _Ask, services: Services) -> str:
+    return f"{services.base}/{ask.path}" if ask.path else services.base
+
+
+def _self(ask: _Ask, query: Query, services: Services) -> str:
+    """Return the self link: what was applied, in the client's own words."""
+    applied = f"?{urlencode(query.applied, safe=':/|,$')}" if query.applied else ""
+    return _url(ask, services) + applied
+
+
+def _records(call: Call, ask: _Ask, scope: authorise.Scope, services: Services) -> list[AuditRecord]:
+    kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
+    kind = "search-system" if len(ask.types) != 1 else kind
+    patients: Sequence[str | None] = scope.patients or (None,)
+    return [record.record(call, kind, services, patient=each, query=call.info.raw) for each in patients]

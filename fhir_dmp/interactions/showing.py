@@ -1,0 +1,86 @@
+"""How a released resource looks to a caller who may not see all of it: found patients, own deposits."""
+
+from __future__ import annotations
+
+from fhir_dmp.access.decision import Decision
+from fhir_dmp.access.facts import PatientFacts
+from fhir_dmp.access.relation import authorisation_status, is_doctor
+from fhir_dmp.fhir.resource import Json, dump, parse_stored
+from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.ports import Version
+
+DMP = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition"
+SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+#: What a professional needs of an own deposit to act on it later (dmp-fhir 3.5), and nothing more.
+_DEPOSIT = (
+    "resourceType",
+    "id",
+    "meta",
+    "masterIdentifier",
+    "identifier",
+    "status",
+    "subject",
+    "securityLabel",
+    "relatesTo",
+)
+#: What TD0.2 returns of a patient: the identity, never contact data (dmp-fhir 3.1).
+_IDENTITY = (
+    "resourceType",
+    "id",
+    "meta",
+    "extension",
+    "identifier",
+    "active",
+    "name",
+    "gender",
+    "birthDate",
+    "deceasedBoolean",
+    "deceasedDateTime",
+)
+_BLOCKED = ("resourceType", "id", "meta", "identifier", "active")
+ARCHIVED = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-ext-is-archived"
+
+
+def deposit(version: Version) -> bytes:
+    """Return what a feeding-only caller may see of an own document (TD3.1b)."""
+    body = parse_stored(version.body)
+    kept = _cut(body, _DEPOSIT)
+    archived = [each for each in body.get("extension", ()) if each.get("url") == ARCHIVED]
+    if archived:
+        kept["extension"] = archived
+    return dump(kept)
+
+
+def _cut(body: Json, names: tuple[str, ...]) -> Json:
+    kept = {name: body[name] for name in names if name in body}
+    meta = dict(kept.get("meta", {}))
+    kept["meta"] = {**meta, "tag": [*meta.get("tag", ()), SUBSETTED]}
+    return kept
+
+
+def patient(version: Version) -> bytes:
+    """Return a Patient read inside an entered record: as stored."""
+    return version.body
+
+
+def found_patient(
+    version: Version, decision: Decision, caller: Caller, facts: PatientFacts, services: Services
+) -> bytes | None:
+    """Return a Patient as TD0.2 shows it, with what the server computes for the calling professional."""
+    if not decision.permitted:
+        return None
+    body = parse_stored(version.body)
+    if caller.actor is Actor.PATIENT and caller.patient == version.id:
+        return version.body
+    if decision.reason == "blocked":
+        return dump(_cut(body, _BLOCKED))
+    kept = _cut(body, _IDENTITY)
+    if caller.professional is not None:
+        status = authorisation_status(caller, facts, services.access)
+        kept["extension"] = [
+            *kept.get("extension", ()),
+            {"url": f"{DMP}/dmp-medecin-traitant", "valueBoolean": is_doctor(caller, facts)},
+            {"url": f"{services.canonical}/StructureDefinition/dmp-statut-autorisation", "valueCode": status.value},
+        ]
+    return dump(kept)

@@ -1,0 +1,95 @@
+"""What the two ways to publish documents share: gathering what a submission refers to, and answering with it.
+
+The decision itself is pure (documents.submission, documents.publish).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from fhir_dmp.access.decide import enter
+from fhir_dmp.access.decision import Op
+from fhir_dmp.access.facts import Dossier
+from fhir_dmp.access.refusal import refusal
+from fhir_dmp.documents.survey import Gathered, Needs, survey_targets
+from fhir_dmp.fhir.draft import Blob, Draft
+from fhir_dmp.fhir.held import Held
+from fhir_dmp.fhir.resource import parse_stored
+from fhir_dmp.interactions import authorise, gather
+from fhir_dmp.interactions.criteria import criterion
+from fhir_dmp.interactions.exchange import Call
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.patients.dossier import Status
+from fhir_dmp.ports import Key, Version
+from fhir_dmp.search.query import Search
+
+_STATUSES = {
+    Dossier.NONE: Status.NONE,
+    Dossier.ACTIVE: Status.ACTIVE,
+    Dossier.CLOSED: Status.CLOSED,
+    Dossier.OPPOSED: Status.OPPOSED,
+}
+
+
+def gathered(call: Call, needs: Needs, blobs: Mapping[int, Blob], services: Services) -> Gathered:
+    """Read what the survey asks for, in two rounds: what is named, then what surrounds the targets."""
+    first = _round(call, needs, Gathered(blobs=blobs), services)
+    second = _round(call, survey_targets(needs, first), first, services)
+    statuses = {reference: _STATUSES[gather.facts_of(reference, services).dossier] for reference in second.patients()}
+    return replace(second, statuses=statuses)
+
+
+def _round(call: Call, needs: Needs, known: Gathered, services: Services) -> Gathered:
+    keys = [Key(type_, id_) for type_, id_ in needs.keys if f"{type_}/{id_}" not in known.held]
+    read = services.store.read_many(keys) if keys else {}
+    held = {str(key): _held(version) for key, version in read.items() if _known_to(call, version, services)}
+    holders = {unique: holder for unique in needs.uniques if (holder := _holder(unique, services)) is not None}
+    found = {text: tuple(_searched(call, text, services)) for text in needs.criteria if text not in known.found}
+    return replace(
+        known, held={**known.held, **held}, holders={**known.holders, **holders}, found={**known.found, **found}
+    )
+
+
+def _held(version: Version) -> Held:
+    return Held(version.type, version.id, version.version, parse_stored(version.body))
+
+
+def _known_to(call: Call, version: Version, services: Services) -> bool:
+    """Say whether a target may be known to the caller: not deleted, and no document hidden by a label."""
+    if version.deleted:
+        return False
+    if version.type != "DocumentReference" or call.caller.is_admin:
+        return True
+    return authorise.may_know(call.caller, version, Op.REPLACE, services)
+
+
+def _holder(unique: str, services: Services) -> Held | None:
+    key = services.store.holder(unique)
+    version = services.store.read(key) if key else None
+    return _held(version) if version and not version.deleted else None
+
+
+def _searched(call: Call, text: str, services: Services) -> Iterable[Held]:
+    """Answer a criterion `Type?query` with at most two current resources that the caller may know of."""
+    type_, _, query = text.partition("?")
+    parsed = criterion(type_, query, services)
+    page = services.store.search(Search(types=(type_,), node=parsed.node, count=2))
+    return [_held(version) for version in page.versions if _known_to(call, version, services)]
+
+
+def may_feed(call: Call, patient: str, services: Services) -> None:
+    """Decide on feeding the record of `Patient/id`: open, no opposition, caller not blocked.
+
+    Raises:
+        Forbidden: the reason the caller may know.
+    """
+    decision = enter(call.caller, Op.CREATE, gather.facts_of(patient, services), services.access, documents=True)
+    if not decision.permitted:
+        raise refusal(decision, services.canonical)
+
+
+def all_versions(drafts: Iterable[Draft], services: Services) -> dict[Key, Version]:
+    """Return the stored versions that drafts build upon, for their times."""
+    keys = [Key(draft.type, draft.id) for draft in drafts if draft.current]
+    return services.store.read_many(keys) if keys else {}

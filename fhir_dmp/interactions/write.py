@@ -1,0 +1,140 @@
+"""From drafts to one commit: the only way an interaction writes.
+
+Sets id, version and time, checks what every stored resource must obey, extracts the index terms, and hands all of it,
+with the audit record, to the store's one door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fhir_dmp.access.document import access_terms
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.documents.metadata import uniques
+from fhir_dmp.errors import Issue, Unprocessable
+from fhir_dmp.fhir.dates import instant
+from fhir_dmp.fhir.draft import Blob, Draft
+from fhir_dmp.fhir.resource import Json, dump, stamped
+from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions.creators import creator_term
+from fhir_dmp.interactions.services import Services
+from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
+from fhir_dmp.search.extract import terms_of
+from fhir_dmp.search.terms import Terms
+
+SUBSETTED = "SUBSETTED"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an interaction decided to change. previous: the current versions it read, by key."""
+
+    drafts: tuple[Draft, ...] = ()
+    previous: Mapping[Key, Version] | None = None
+    deletions: tuple[Version, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    requires: tuple[Require, ...] = ()
+
+
+def index_terms(resource: Json, services: Services) -> Terms:
+    """Return what the stores index of a resource: search terms, access terms, unique business keys."""
+    terms = terms_of(resource, services.registry, base=services.base, zone=services.zone)
+    keys = uniques(resource)
+    extra = access_terms(resource) if resource["resourceType"] == "DocumentReference" else ()
+    return replace(terms, uniques=keys, tokens=(*terms.tokens, *extra)) if keys or extra else terms
+
+
+def refuse_subset(resource: Json) -> None:
+    """Refuse to store what a search cut down (fhir-rest 7.2).
+
+    Raises:
+        Unprocessable: meta.tag says SUBSETTED.
+    """
+    tags = resource.get("meta", {}).get("tag", ())
+    if any(isinstance(tag, dict) and tag.get("code") == SUBSETTED for tag in tags):
+        raise Unprocessable(
+            "The resource is an excerpt (tag SUBSETTED); read it whole before writing it.",
+            code="business-rule",
+            expression=f"{resource['resourceType']}.meta.tag",
+        )
+
+
+def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
+    """Judge a resource against the base definitions; return the warnings.
+
+    Raises:
+        Unprocessable: with every error found, unless validation.mode is warn or off.
+    """
+    if services.settings.validation.mode == "off":
+        return ()
+    issues = services.validate(resource)
+    errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
+    if errors and services.settings.validation.mode == "enforce":
+        raise Unprocessable(issues=issues)
+    return issues
+
+
+def _write(draft: Draft, previous: Version | None, now_ms: int, creator: Caller | None, services: Services) -> Write:
+    updated = max(now_ms, previous.updated_ms + 1) if previous else now_ms
+    version = draft.current + 1
+    resource = stamped(draft.resource, id_=draft.id, version=version, updated=instant(updated))
+    terms = index_terms(resource, services)
+    if creator is not None and draft.type in ("Binary", "Bundle"):
+        terms = replace(terms, tokens=(*terms.tokens, creator_term(creator)))
+    return Write(
+        type=draft.type,
+        id=draft.id,
+        version=version,
+        updated_ms=updated,
+        body=dump(resource),
+        terms=terms,
+        method=draft.method,
+        blob=draft.blob.sha256 if draft.blob else None,
+    )
+
+
+def _tombstone(version: Version, now_ms: int) -> Write:
+    return Write(
+        type=version.type,
+        id=version.id,
+        version=version.version + 1,
+        updated_ms=max(now_ms, version.updated_ms + 1),
+        body=b"",
+        terms=Terms(patient=version.patient),
+        method="DELETE",
+        deleted=True,
+    )
+
+
+def commit(
+    plan: Plan, audit: Sequence[AuditRecord], services: Services, *, creator: Caller | None = None
+) -> dict[Key, Version]:
+    """Write the plan and its audit records in one commit; return the new versions by key.
+
+    creator: who may read a Binary until a document points to it. The audit records name versions by `Type/id`; the
+    version numbers are completed here. Raises what the store raises.
+    """
+    now = services.clock.now_ms()
+    previous = plan.previous or {}
+    writes = [_write(draft, previous.get(Key(draft.type, draft.id)), now, creator, services) for draft in plan.drafts]
+    writes += [_tombstone(version, now) for version in plan.deletions]
+    numbers = {f"{write.type}/{write.id}": write.version for write in writes}
+    records = tuple(replace(record, what=tuple(_versioned(ref, numbers) for ref in record.what)) for record in audit)
+    blobs: dict[str, Blob] = {draft.blob.sha256: draft.blob for draft in plan.drafts if draft.blob}
+    done = services.store.commit(
+        Commit(
+            writes=tuple(writes),
+            claims=plan.claims,
+            requires=plan.requires,
+            blobs=tuple(blobs.values()),
+            audit=records,
+        )
+    )
+    services.forget(writes)
+    return {version.key: version for version in done}
+
+
+def _versioned(reference: str, numbers: Mapping[str, int]) -> str:
+    number = numbers.get(reference)
+    return f"{reference}/_history/{number}" if number else reference

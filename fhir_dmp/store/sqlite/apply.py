@@ -1,0 +1,222 @@
+"""Writing one prepared commit inside a transaction that is already open: checks first, then rows.
+
+Index rows of all writes of a commit are gathered and written together, sorted by key, because neighbours share pages.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, StaleVersion, VersionConflict
+from fhir_dmp.ports import Claim, Key, Require, Version
+from fhir_dmp.store.sqlite.codec import NO_ROWS, Codec, IndexRows, indexed_type, unpack_terms
+from fhir_dmp.store.sqlite.prepare import ReadyCommit, ReadyWrite
+
+_CURRENT = "SELECT pk, v, d FROM res WHERE type = ? AND id = ?"
+_INSERT_RES = "INSERT INTO res (type, id, v, u, s, d, method, date, pat, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_UPDATE_RES = "UPDATE res SET v = ?, u = ?, s = ?, d = ?, method = ?, date = ?, pat = ?, blob = ? WHERE pk = ?"
+_KEEP_OLD = (
+    "INSERT INTO hist (s, pk, v, type, u, until, d, method, pat, blob, body) "
+    "SELECT r.s, r.pk, r.v, r.type, r.u, ?, r.d, r.method, r.pat, r.blob, o.body "
+    "FROM res r CROSS JOIN doc o ON o.pk = r.pk WHERE r.pk = ?"
+)
+
+#: Most rows of one INSERT; smaller ones are powers of two, so that few statements need to stay prepared.
+_MOST_ROWS = 128
+
+
+@dataclass(slots=True)
+class IndexChange:
+    """Index rows to delete and to insert, of several resources."""
+
+    _gone: list[tuple[int, IndexRows]] = field(default_factory=list)
+    _new: list[tuple[int, IndexRows]] = field(default_factory=list)
+    _touched: set[int] = field(default_factory=set)
+
+    def replace(self, con: sqlite3.Connection, pk: int, old: IndexRows, new: IndexRows) -> None:
+        """Replace the rows of a resource; what both have in common is not touched."""
+        if pk in self._touched:
+            self.flush(con)
+        self._touched.add(pk)
+        if old is NO_ROWS:
+            self._new.append((pk, new))
+            return
+        self._gone.append((pk, _less(old, new)))
+        self._new.append((pk, _less(new, old)))
+
+    def flush(self, con: sqlite3.Connection) -> None:
+        """Write the gathered changes."""
+        if self._gone:
+            _delete(con, self._gone)
+        if self._new:
+            _insert(con, self._new)
+        self._gone, self._new, self._touched = [], [], set()
+
+
+def _less(left: IndexRows, right: IndexRows) -> IndexRows:
+    return IndexRows(
+        left.toks - right.toks,
+        left.timelines - right.timelines,
+        left.spans - right.spans,
+        left.strings - right.strings,
+        "" if left.text == right.text else left.text,
+    )
+
+
+def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
+    con.executemany("DELETE FROM tok WHERE k = ? AND pk = ?", sorted((k, pk) for pk, row in rows for k in row.toks))
+    con.executemany(
+        "DELETE FROM tl WHERE k = ? AND date = ? AND pk = ?",
+        [(k, date, pk) for pk, row in rows for k, date in row.timelines],
+    )
+    con.executemany(
+        "DELETE FROM span WHERE pk = ? AND k = ? AND w = ? AND lo = ? AND hi = ?",
+        [(pk, *span) for pk, row in rows for span in row.spans],
+    )
+    con.executemany(
+        "DELETE FROM str WHERE pk = ? AND k = ? AND text = ?",
+        [(pk, *string) for pk, row in rows for string in row.strings],
+    )
+    con.executemany(
+        "INSERT INTO fts (fts, rowid, text) VALUES ('delete', ?, ?)", [(pk, row.text) for pk, row in rows if row.text]
+    )
+
+
+def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
+    insert_all(con, "tok (k, pk)", sorted((k, pk) for pk, row in rows for k in row.toks))
+    insert_all(con, "tl (k, date, pk)", [(k, date, pk) for pk, row in rows for k, date in row.timelines])
+    insert_all(con, "span (pk, k, w, lo, hi)", [(pk, *span) for pk, row in rows for span in row.spans])
+    insert_all(con, "str (pk, k, text)", [(pk, *string) for pk, row in rows for string in row.strings])
+    insert_all(con, "fts (rowid, text)", [(pk, row.text) for pk, row in rows if row.text])
+
+
+def insert_all(con: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert the rows, many in one statement: each statement gives up the interpreter lock and must win it back."""
+    start = 0
+    while start < len(rows):
+        size = min(_MOST_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
+        group = rows[start : start + size]
+        values = ", ".join(["(" + ", ".join("?" * len(group[0])) + ")"] * size)
+        con.execute(f"INSERT INTO {table} VALUES {values}", tuple(chain.from_iterable(group)))
+        start += size
+
+
+class Applier:
+    """Applies commits one after the other inside one transaction, and counts the sequence."""
+
+    def __init__(self, con: sqlite3.Connection, codec: Codec) -> None:
+        self.connection = self._con = con
+        self._codec = codec
+        self.sequence = 0
+
+    def apply(self, ready: ReadyCommit) -> tuple[Version, ...]:
+        """Write one commit, or raise; the caller undoes what was written and resets `sequence`."""
+        self._check_requires(ready.commit.requires)
+        self._check_claims(ready.commit.claims)
+        index = IndexChange()
+        versions = tuple([self._write(write, index) for write in ready.writes])
+        index.flush(self._con)
+        self._claim(ready.commit.claims, written=bool(versions))
+        con = self._con
+        if ready.blobs:
+            con.executemany("INSERT OR IGNORE INTO blob (sha, n, size, chunk, z) VALUES (?, ?, ?, ?, ?)", ready.blobs)
+        if ready.audit:
+            insert_all(con, "audit (id, ts, pat, rec)", ready.audit)
+        if ready.notices:
+            con.executemany(
+                "INSERT INTO outbox (id, event, pat, created, variables) VALUES (?, ?, ?, ?, ?)", ready.notices
+            )
+        return versions
+
+    def _check_requires(self, requires: Iterable[Require]) -> None:
+        for require in requires:
+            row = self._con.execute(_CURRENT, (require.key.type, require.key.id)).fetchone()
+            _expect(require.key, require.version, 0 if row is None else row[1])
+
+    def _check_claims(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            row = self._con.execute("SELECT s FROM claim WHERE key = ?", (claim.key,)).fetchone()
+            if row is not None and row[0] > claim.seen:
+                raise ClaimLost("Another request has just created what this one was looking for.")
+
+    def _claim(self, claims: Sequence[Claim], *, written: bool) -> None:
+        if not claims:
+            return
+        if not written:
+            self.sequence += 1
+        self._con.executemany(
+            "INSERT INTO claim (key, s) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET s = excluded.s",
+            [(claim.key, self.sequence) for claim in claims],
+        )
+
+    def _write(self, ready: ReadyWrite, index: IndexChange) -> Version:
+        write, con = ready.write, self._con
+        key = Key(write.type, write.id)
+        row = con.execute(_CURRENT, (write.type, write.id)).fetchone()
+        _expect(key, write.version - 1, 0 if row is None else row[1])
+        self.sequence += 1
+        values = (
+            *(write.version, write.updated_ms, self.sequence, int(write.deleted), write.method),
+            *(ready.date, write.terms.patient, write.blob),
+        )
+        if row is None:
+            pk = con.execute(_INSERT_RES, (write.type, write.id, *values)).lastrowid
+            assert pk is not None
+            con.execute("INSERT INTO doc (pk, body) VALUES (?, ?)", (pk, ready.body))
+            con.execute("INSERT INTO trm (pk, terms, ord) VALUES (?, ?, ?)", (pk, ready.terms, ready.order))
+            index.replace(con, pk, NO_ROWS, ready.rows)
+            self._take(write.terms.uniques, pk, deleted=write.deleted)
+        else:
+            pk = row[0]
+            self._supersede(ready, pk, old_deleted=bool(row[2]), index=index)
+            con.execute(_UPDATE_RES, (*values, pk))
+            con.execute("UPDATE doc SET body = ? WHERE pk = ?", (ready.body, pk))
+            con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
+        return version_of(ready, self.sequence)
+
+    def _supersede(self, ready: ReadyWrite, pk: int, *, old_deleted: bool, index: IndexChange) -> None:
+        write, con = ready.write, self._con
+        con.execute(_KEEP_OLD, (write.updated_ms, pk))
+        self.reindex(pk, indexed_type(write.type, old_deleted), ready, index)
+
+    def reindex(self, pk: int, old_type: str, ready: ReadyWrite, index: IndexChange) -> None:
+        """Replace the index rows and the unique keys of a resource; its stored terms are still the old ones."""
+        con = self._con
+        old = unpack_terms(con.execute("SELECT terms FROM trm WHERE pk = ?", (pk,)).fetchone()[0])
+        index.replace(con, pk, self._codec.rows(old_type, old), ready.rows)
+        if old.uniques:
+            con.executemany("DELETE FROM uq WHERE key = ? AND pk = ?", [(key, pk) for key in old.uniques])
+        self._take(ready.write.terms.uniques, pk, deleted=ready.write.deleted)
+
+    def _take(self, uniques: Sequence[str], pk: int, *, deleted: bool) -> None:
+        for unique in () if deleted else dict.fromkeys(uniques):
+            row = self._con.execute("SELECT pk FROM uq WHERE key = ?", (unique,)).fetchone()
+            if row is not None:
+                holder = self._con.execute("SELECT type, id FROM res WHERE pk = ?", row).fetchone()
+                raise DuplicateKey(unique, KeyHolder(*holder))
+            self._con.execute("INSERT INTO uq (key, pk) VALUES (?, ?)", (unique, pk))
+
+
+def _expect(key: Key, expected: int, current: int) -> None:
+    if current != expected:
+        raise VersionConflict(StaleVersion(key.type, key.id, expected, current or None))
+
+
+def version_of(ready: ReadyWrite, seq: int) -> Version:
+    """Return the version that a write made."""
+    write = ready.write
+    return Version(
+        type=write.type,
+        id=write.id,
+        version=write.version,
+        updated_ms=write.updated_ms,
+        seq=seq,
+        body=write.body,
+        method=write.method,
+        deleted=write.deleted,
+        blob=write.blob,
+        patient=write.terms.patient,
+    )

@@ -1,0 +1,117 @@
+"""Connections to the file: their settings, a pool of readers, and the translation of SQLite's errors.
+https://www.sqlite.org/wal.html
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+
+from fhir_dmp.errors import StoreUnavailable
+
+#: Statements that stay prepared on each connection.
+_STATEMENTS = 512
+
+
+def connect(path: Path, *, mmap_bytes: int, cache_kib: int, busy_ms: int, readonly: bool = False) -> sqlite3.Connection:
+    """Open the file for one user at a time, in WAL mode, with commits that survive a power cut."""
+    con = sqlite3.connect(
+        path,
+        timeout=busy_ms / 1000,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=_STATEMENTS,
+    )
+    con.execute("PRAGMA journal_mode = WAL").fetchone()
+    con.execute("PRAGMA synchronous = FULL")
+    con.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints run in the background (checkpoint.py)
+    con.execute(f"PRAGMA mmap_size = {mmap_bytes}").fetchone()
+    con.execute(f"PRAGMA cache_size = -{cache_kib}")
+    con.execute("PRAGMA temp_store = MEMORY")
+    if readonly:
+        con.execute("PRAGMA query_only = ON")
+    return con
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """Return the refusal that stands for an error of SQLite; its text names the cause, never content."""
+    code = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    return StoreUnavailable(f"The database could not be used ({code}); nothing was written. Try again later.")
+
+
+class Reader:
+    """A read connection on loan: `with readers.borrow() as con`."""
+
+    __slots__ = ("_con", "_pool", "snapshot")
+
+    def __init__(self, con: sqlite3.Connection, pool: list[Reader]) -> None:
+        self._con = con
+        self._pool = pool
+        self.snapshot = False
+
+    def __enter__(self) -> sqlite3.Connection:
+        if self.snapshot:
+            try:
+                self._con.execute("BEGIN")
+            except sqlite3.Error as error:
+                raise unavailable(error) from error
+        return self._con
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self.snapshot and self._con.in_transaction:
+                self._con.execute("COMMIT")
+        except sqlite3.Error as failure:
+            raise unavailable(failure) from failure
+        self._pool.append(self)
+        if isinstance(error, sqlite3.Error):
+            raise unavailable(error) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._con.close()
+
+
+class Readers:
+    """As many read connections as there are readers at the same time; a thread gets the one used last."""
+
+    def __init__(self, path: Path, *, mmap_bytes: int, cache_kib: int, busy_ms: int) -> None:
+        self._path = path
+        self._mmap_bytes = mmap_bytes
+        self._cache_kib = cache_kib
+        self._busy_ms = busy_ms
+        self._free: list[Reader] = []
+        self._closed = False
+
+    def borrow(self, *, snapshot: bool = False) -> Reader:
+        """Return a reader; it comes back to the pool by itself. snapshot: all its statements see the same state."""
+        if self._closed:
+            raise StoreUnavailable("The store is closed.")
+        try:
+            reader = self._free.pop()
+        except IndexError:
+            reader = self._open()
+        reader.snapshot = snapshot
+        return reader
+
+    def _open(self) -> Reader:
+        try:
+            con = connect(
+                self._path,
+                mmap_bytes=self._mmap_bytes,
+                cache_kib=self._cache_kib,
+                busy_ms=self._busy_ms,
+                readonly=True,
+            )
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+        return Reader(con, self._free)
+
+    def close(self) -> None:
+        """Close the readers that are not on loan."""
+        self._closed = True
+        while self._free:
+            self._free.pop().close()

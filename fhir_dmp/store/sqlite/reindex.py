@@ -1,0 +1,40 @@
+"""Recomputing index terms: one resource in each transaction, so that writers never wait long."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from fhir_dmp.ports import Key, Version, Write
+from fhir_dmp.search.terms import Terms
+from fhir_dmp.store.sqlite import versions
+from fhir_dmp.store.sqlite.apply import Applier, IndexChange
+from fhir_dmp.store.sqlite.codec import Codec
+from fhir_dmp.store.sqlite.prepare import ready_write
+
+
+def next_ids(con: sqlite3.Connection, type_: str, after: str | None, count: int) -> list[str]:
+    """Return the ids of the next living resources of a type, in order."""
+    sql = "SELECT id FROM res WHERE type = ? AND id > ? AND d = 0 ORDER BY id LIMIT ?"
+    return [id_ for (id_,) in con.execute(sql, (type_, after or "", count))]
+
+
+def task(key: Key, terms: Callable[[Version], Terms], codec: Codec) -> Callable[[Applier], tuple[Version, ...]]:
+    """Return what replaces the terms of one resource, to be run by the writer."""
+
+    def run(applier: Applier) -> tuple[Version, ...]:
+        con = applier.connection
+        version = versions.read(con, key)
+        if version is None or version.deleted:
+            return ()
+        write = Write(key.type, key.id, version.version, version.updated_ms, version.body, terms(version))
+        ready = ready_write(write, codec)
+        (pk,) = con.execute("SELECT pk FROM res WHERE type = ? AND id = ?", (key.type, key.id)).fetchone()
+        index = IndexChange()
+        applier.reindex(pk, key.type, ready, index)
+        index.flush(con)
+        con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
+        con.execute("UPDATE res SET date = ?, pat = ? WHERE pk = ?", (ready.date, write.terms.patient, pk))
+        return ()
+
+    return run

@@ -1,0 +1,278 @@
+"""The store in one SQLite file: the port's methods, each a few lines over the modules beside this one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
+from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
+from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
+from fhir_dmp.search.order import ordered
+from fhir_dmp.search.query import Node, Search
+from fhir_dmp.search.terms import Terms
+from fhir_dmp.store.sqlite import blobs, history, reindex, select, trail, verify, versions
+from fhir_dmp.store.sqlite.blobs import INLINE_LIMIT, SqliteBlobs
+from fhir_dmp.store.sqlite.checkpoint import Checkpointer
+from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
+from fhir_dmp.store.sqlite.conditions import Scope
+from fhir_dmp.store.sqlite.connections import Readers, connect
+from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Tuning, choose
+from fhir_dmp.store.sqlite.prepare import ready
+from fhir_dmp.store.sqlite.schema import migrate
+from fhir_dmp.store.sqlite.writer import Writer
+
+_SEQUENCE = "SELECT value FROM meta WHERE name = 'seq'"
+_HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq.key = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes and times that a file is opened with. Bytes, except where the name says otherwise."""
+
+    mmap_bytes: int = 256 * 1024 * 1024
+    writer_cache_kib: int = 64 * 1024
+    reader_cache_kib: int = 8 * 1024
+    busy_ms: int = 5000
+    join_cap: int = JOIN_CAP
+    inline_limit: int = INLINE_LIMIT
+    tuning: Tuning = TUNING
+
+
+class SqliteStore:
+    """Every version in one file. Several processes may open it; each opens it after it was forked."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        """Open the file, which `open_sqlite` has prepared."""
+        self._limits = limits
+        self._readers = Readers(
+            path, mmap_bytes=limits.mmap_bytes, cache_kib=limits.reader_cache_kib, busy_ms=limits.busy_ms
+        )
+        with self._readers.borrow() as con:
+            self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
+        self._blobs = SqliteBlobs(self._readers, path.with_name(path.name + "-blobs"), limits.inline_limit)
+        self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
+        self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
+
+    def _connect(self, path: Path, cache_kib: int | None = None) -> sqlite3.Connection:
+        limits = self._limits
+        return connect(
+            path,
+            mmap_bytes=limits.mmap_bytes,
+            cache_kib=cache_kib or limits.writer_cache_kib,
+            busy_ms=limits.busy_ms,
+        )
+
+    def _written(self, size: int) -> None:
+        self._checkpointer.written(size)
+
+    @property
+    def blobs(self) -> SqliteBlobs:
+        """The contents."""
+        return self._blobs
+
+    @property
+    def transactional(self) -> bool:
+        """Every commit is one transaction."""
+        return True
+
+    def read(self, key: Key) -> Version | None:
+        """Return the current version, a tombstone when deleted."""
+        with self._readers.borrow() as con:
+            return versions.read(con, key)
+
+    def read_many(self, keys: Sequence[Key]) -> dict[Key, Version]:
+        """Return the current versions of those keys that exist."""
+        with self._readers.borrow(snapshot=True) as con:
+            return versions.read_many(con, keys)
+
+    def read_version(self, key: Key, version: int) -> Version | None:
+        """Return that version."""
+        with self._readers.borrow(snapshot=True) as con:
+            return versions.read_version(con, key, version)
+
+    def search(self, search: Search) -> Page:
+        """Return one page; everything is read from one snapshot."""
+        with self._readers.borrow(snapshot=True) as con:
+            bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
+            node = self._resolved(con, search.node)
+            found: list[select.Found] = []
+            total = 0
+            for type_ in dict.fromkeys(search.types):
+                scope = Scope(self._codec, type_)
+                choice = self._choose(con, node, scope)
+                limit = search.count + 1 if search.count > 0 else 0
+                rows = select.page(con, search, scope, choice, limit, self._limits.tuning)
+                found += rows
+                if search.total:
+                    whole = search.after is None and search.before is None and len(rows) <= search.count
+                    counted = whole and search.count > 0
+                    total += len(rows) if counted else select.total(con, scope, choice, search.bound)
+            return self._page(con, search, found, bound, total)
+
+    def _page(self, con: sqlite3.Connection, search: Search, found: list[select.Found], bound: int, total: int) -> Page:
+        if len(search.types) > 1:
+            found = ordered(search.sort, found, lambda row: row.place)
+            found = found[-search.count - 1 :] if search.before is not None else found[: search.count + 1]
+        elif search.before is not None:
+            found.reverse()
+        more = len(found) > search.count
+        backwards = search.before is not None
+        if more:
+            found = found[1:] if backwards else found[:-1]
+        bodies = versions.by_pk(con, [row.pk for row in found])
+        return Page(
+            tuple([bodies[row.pk] for row in found]),
+            next=found[-1].place if found and (backwards or more) else None,
+            previous=found[0].place if found and (more if backwards else search.after is not None) else None,
+            bound=bound,
+            total=total if search.total else None,
+        )
+
+    def find(self, type_: str, node: Node, limit: int) -> list[str]:
+        """Return at most `limit` ids of matching resources."""
+        with self._readers.borrow(snapshot=True) as con:
+            return self._find(con, type_, self._resolved(con, node), limit)
+
+    def count(self, types: Sequence[str], node: Node) -> int:
+        """Return how many resources match."""
+        with self._readers.borrow(snapshot=True) as con:
+            resolved = self._resolved(con, node)
+            scopes = [Scope(self._codec, type_) for type_ in dict.fromkeys(types)]
+            return sum(select.total(con, scope, self._choose(con, resolved, scope), None) for scope in scopes)
+
+    def holder(self, unique: str) -> Key | None:
+        """Return the resource that holds the business key."""
+        with self._readers.borrow() as con:
+            row = con.execute(_HOLDER, (unique,)).fetchone()
+        return None if row is None else Key(*row)
+
+    def _choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
+        return choose(con, node, scope, self._limits.tuning)
+
+    def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
+        scope = Scope(self._codec, type_)
+        return select.ids(con, scope, self._choose(con, node, scope), limit)
+
+    def _resolved(self, con: sqlite3.Connection, node: Node) -> Node:
+        cap = self._limits.join_cap
+
+        def find(type_: str, inner: Node) -> list[str]:
+            ids = self._find(con, type_, inner, cap + 1)
+            if len(ids) > cap:
+                raise too_costly(type_, cap)
+            return ids
+
+        def referenced(type_: str, param: str, inner: Node) -> list[str]:
+            return self._referenced(con, type_, param, inner)
+
+        return resolve_joins(node, find, referenced)
+
+    def _referenced(self, con: sqlite3.Connection, type_: str, param: str, node: Node) -> list[str]:
+        """Return what the matching resources refer to, from their packed terms."""
+        scope, cap = Scope(self._codec, type_), self._limits.join_cap
+        text, params = select.pks(scope, self._choose(con, node, scope))
+        start = f"{param}=r:"
+        found: dict[str, None] = {}
+        for (data,) in con.execute(f"SELECT terms FROM trm WHERE pk IN ({text})", params):
+            tokens = unpack_terms(data).tokens
+            found.update(dict.fromkeys(token.removeprefix(start) for token in tokens if token.startswith(start)))
+            if len(found) > cap:
+                raise too_costly(f"{type_}:{param}", cap)
+        return list(found)
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return versions by descending sequence."""
+        with self._readers.borrow(snapshot=True) as con:
+            node = None if query.node is None else self._resolved(con, query.node)
+            return history.history(con, query, node, self._codec)
+
+    def sequence(self) -> int:
+        """Return the last sequence."""
+        with self._readers.borrow() as con:
+            return int(con.execute(_SEQUENCE).fetchone()[0])
+
+    def commit(self, commit: Commit) -> tuple[Version, ...]:
+        """Apply everything or nothing."""
+        if any(blob.data is None and self._blobs.size(blob.sha256) is None for blob in commit.blobs):
+            raise StoreUnavailable("A content that was sent is not stored any more. Send it again.")
+        return self._writer.commit(ready(commit, self._codec))
+
+    def audit(self, query: AuditQuery) -> AuditPage:
+        """Return a slice of the trail, newest first."""
+        with self._readers.borrow(snapshot=True) as con:
+            return trail.audit(con, query, self._codec)
+
+    def audit_record(self, id_: str) -> tuple[int, AuditRecord] | None:
+        """Return the record of that AuditEvent."""
+        with self._readers.borrow() as con:
+            return trail.audit_record(con, id_)
+
+    def notices(self) -> tuple[Notice, ...]:
+        """Return the queued messages, oldest first."""
+        with self._readers.borrow() as con:
+            return trail.notices(con)
+
+    def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
+        """Recompute the terms of the next `count` resources."""
+        with self._readers.borrow() as con:
+            ids = reindex.next_ids(con, type_, after, count + 1)
+        for id_ in ids[:count]:
+            self._writer.commit(reindex.task(Key(type_, id_), terms, self._codec))
+        return ids[count - 1] if len(ids) > count else None
+
+    def types(self) -> dict[str, int]:
+        """Return how many current resources of each type there are."""
+        with self._readers.borrow(snapshot=True) as con:
+            sql = "SELECT count(*) FROM res INDEXED BY res_u WHERE type = ? AND d = 0"
+            counts = {type_: con.execute(sql, (type_,)).fetchone()[0] for type_ in history.stored_types(con)}
+        return {type_: number for type_, number in counts.items() if number}
+
+    def sweep(self, older_than_s: float = 86_400) -> int:
+        """Delete contents that no version refers to, files only when older than this; return how many."""
+        with self._readers.borrow() as con:
+            idle = blobs.unreferenced(con)
+        deleted: list[int] = []
+        for sha in idle:
+            self._writer.commit(blobs.deletion(sha, deleted))
+        return len(deleted) + self._blobs.sweep_files(older_than_s)
+
+    def verify(self, terms: Callable[[Version], Terms] | None = None) -> list[str]:
+        """Return what is wrong with the file, one sentence each; with `terms`, also compare terms with bodies."""
+        with self._readers.borrow(snapshot=True) as con:
+            return list(verify.problems(con, self._codec, self._blobs.has_file, terms))
+
+    def ping(self) -> None:
+        """Read something."""
+        self.sequence()
+
+    def close(self) -> None:
+        """Stop the checkpoints, then close every connection; the last one to close empties the log."""
+        self._checkpointer.close()
+        self._readers.close()
+        self._writer.close()
+
+
+def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
+    """Open the file, make it if it does not exist, and bring it to the layout of this release.
+
+    Raises:
+        ConfigurationError: the file cannot be opened, is no store, or is newer than this release.
+    """
+    path, limits = Path(path), limits or Limits()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
+        try:
+            migrate(con)
+        finally:
+            con.close()
+        return SqliteStore(path, limits)
+    except (sqlite3.Error, OSError) as error:
+        what = f"cannot be opened ({type(error).__name__}: {error})"
+        raise ConfigurationError(
+            Problem("store.url", what, "name a file on a local disk that may be written")
+        ) from error
