@@ -20,9 +20,10 @@ from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
-from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
@@ -30,8 +31,10 @@ from fhir_dmp.interactions.dispatch import handle
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, ResourceStore
+from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.terminology.codes import Codes
@@ -128,6 +131,10 @@ class Wired(Services):
         """Return the CapabilityStatement of what is running."""
         return statement(self)
 
+    def terms(self, version: Version) -> Terms:
+        """Return the index terms of a stored version, for `reindex`."""
+        return index_terms(parse_stored(version.body), self)
+
     def patient_id(self, system: str | None, value: str) -> str | None:
         """Return the logical id of the patient with this INS (any authority when the system is None)."""
         for each in (system,) if system else INS_SYSTEMS:
@@ -135,6 +142,10 @@ class Wired(Services):
             if found is not None:
                 return found
         return None
+
+    def close(self) -> None:
+        """Flush and release the store."""
+        self.store.close()
 
 
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
@@ -167,7 +178,13 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         events=event_kinds(definitions.read("audit/events.toml"), settings.canonical_base),
         site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
-        verifier=Verifier(keyring.signing_keys(folder), issuer, base, settings.security.token_leeway_s),
+        verifier=Verifier(
+            keyring.signing_keys(folder),
+            issuer,
+            base,
+            settings.security.token_leeway_s,
+            anywhere=not settings.server.base_url,
+        ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
     )
@@ -243,3 +260,13 @@ def _matrix(settings: Settings) -> Matrix:
         return parse_matrix(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def demo_accounts() -> list[str]:
+    """Return lines that present the people of the demonstration record."""
+    return list(demo.lines())
+
+
+def load_demo(services: Wired) -> None:
+    """Load the demonstration record; a second time changes nothing."""
+    demo.load(services, services.handle)

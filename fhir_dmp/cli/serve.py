@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address
 
 import click
@@ -136,6 +138,9 @@ def _serve(host: str, port: int, workers: int, threads: int) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
+    if hasattr(os, "register_at_fork"):
+        # A worker inherits the handler of its parent, which would swallow a stop that comes before its own is set.
+        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
     Granian(
         "fhir_dmp.wsgi:application",
         address=host,
@@ -148,5 +153,5 @@ def _serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=30,
         backpressure=max(threads * 16, 64),
         websockets=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
     ).serve()

@@ -215,7 +215,7 @@ def _only_match(query: tuple[str, str], path: str, case: Case) -> Held:
     identifier = identifier_query(query[1])
     matches: tuple[Held, ...] = case.gathered.found.get(f"{query[0]}?{query[1]}", ())
     if identifier is not None and not matches:
-        holder = case.gathered.holders.get(unique_key(query[0], identifier))
+        holder = case.gathered.holder(unique_key(query[0], identifier))
         matches = (holder,) if holder else ()
     if len(matches) != 1:
         raise PreconditionFailed(

@@ -39,8 +39,11 @@ _ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"/": b"/"}
 
 
-class Diverter(Generic[S]):
-    """Feeds on the bytes of one JSON body, in chunks of any size."""
+class Diversion(Generic[S]):
+    """What both formats share: a machine of states over chunks, and the content that is on its way to a sink.
+
+    A state takes (buffer, position), consumes what it can, and says up to where; it may set the next state.
+    """
 
     def __init__(self, open_sink: Callable[[], S], *, nonce: str, threshold: int = THRESHOLD) -> None:
         """Prepare for one body.
@@ -56,6 +59,8 @@ class Diverter(Generic[S]):
         self._output = bytearray()
         self._sinks: dict[str, S] = {}
         self._state: State = self._outside
+        self._after_value: State = self._outside
+        self._quote = b'"'
         self._rest = b""
         self._held: list[bytes] = []
         self._held_size = 0
@@ -73,7 +78,7 @@ class Diverter(Generic[S]):
             self._run(chunk[start : start + _WINDOW])
 
     def finish(self) -> tuple[bytes, dict[str, S]]:
-        """Return the JSON with markers, and the sink of each marker (`:<nonce>:0`, `:<nonce>:1`...)."""
+        """Return the body with markers, and the sink of each marker (`:<nonce>:0`, `:<nonce>:1`...)."""
         self._output += b"".join(self._held)
         self._output += self._rest
         return bytes(self._output), self._sinks
@@ -89,6 +94,74 @@ class Diverter(Generic[S]):
                 break
             at = reached
         self._rest = buffer[at:]
+
+    def _outside(self, buffer: bytes, at: int) -> int:
+        """The first state."""
+        raise NotImplementedError
+
+    def _value_end(self, buffer: bytes, at: int) -> int:
+        """Return where the value ends, or as far as it can be told to go on."""
+        raise NotImplementedError
+
+    def _unescape(self, text: bytes) -> bytes:
+        """Resolve what stands for white space or base64 characters in a value of this format."""
+        raise NotImplementedError
+
+    def _before_limit(self, buffer: bytes, at: int) -> int:
+        """Inside a `data` that may still turn out to be short."""
+        end = self._value_end(buffer, at)
+        self._held.append(buffer[at:end])
+        self._held_size += end - at
+        if self._held_size > self._threshold:
+            self._divert(b"".join(self._held))
+        elif buffer[end : end + 1] == self._quote:
+            self._output += b"".join(self._held)
+            self._state = self._after_value
+        else:
+            return end
+        self._held, self._held_size = [], 0
+        return end
+
+    def _divert(self, text: bytes) -> None:
+        if b" " in text and _SAMPLES.fullmatch(text):
+            self._output += text
+            self._state = self._after_value
+            return
+        marker = f":{self._nonce}:{len(self._sinks)}"
+        sink = self._sinks[marker] = self._open_sink()
+        self._output += marker.encode()
+        self._decoder = Decoder(sink.write)
+        self._decode(text)
+        self._state = self._diverting
+
+    def _diverting(self, buffer: bytes, at: int) -> int:
+        """Inside a `data` that goes to its sink."""
+        end = self._value_end(buffer, at)
+        if end > at:
+            self._decode(buffer[at:end])
+        if buffer[end : end + 1] == self._quote:
+            self._decode(None)
+            self._state = self._after_value
+        return end
+
+    def _decode(self, text: bytes | None) -> None:
+        """Decode a piece of the current `data`, or its end."""
+        assert self._decoder is not None
+        try:
+            if text is None:
+                self._decoder.finish()
+            else:
+                self._decoder.feed(self._unescape(text))
+        except NotBase64 as error:
+            raise BadRequest(
+                f"The base64 of 'data' number {len(self._sinks)} of the body (from byte {self._started}) is not valid:"
+                f" {error}.",
+                code="value",
+            ) from error
+
+
+class Diverter(Diversion[S]):
+    """Feeds on the bytes of one JSON body, in chunks of any size."""
 
     def _outside(self, buffer: bytes, at: int) -> int:
         """Outside of strings, or at the start of one."""
@@ -114,7 +187,7 @@ class Diverter(Generic[S]):
         end = _end(_SPACE, buffer, at)
         if buffer[end : end + 1] == wanted:
             end += 1
-            self._state = following
+            self._state, self._after_value = following, self._in_string
             self._started = self._consumed + end - at
         elif end < len(buffer):
             self._state = self._outside
@@ -130,57 +203,11 @@ class Diverter(Generic[S]):
         self._output += buffer[at:end]
         return end
 
-    def _before_limit(self, buffer: bytes, at: int) -> int:
-        """Inside a `data` that may still turn out to be short."""
-        end = _string_end(buffer, at)
-        self._held.append(buffer[at:end])
-        self._held_size += end - at
-        if self._held_size > self._threshold:
-            self._divert(b"".join(self._held))
-        elif buffer[end : end + 1] == b'"':
-            self._output += b"".join(self._held)
-            self._state = self._in_string
-        else:
-            return end
-        self._held, self._held_size = [], 0
-        return end
+    def _value_end(self, buffer: bytes, at: int) -> int:
+        return _string_end(buffer, at)
 
-    def _divert(self, text: bytes) -> None:
-        if b" " in text and _SAMPLES.fullmatch(text):
-            self._output += text
-            self._state = self._in_string
-            return
-        marker = f":{self._nonce}:{len(self._sinks)}"
-        sink = self._sinks[marker] = self._open_sink()
-        self._output += marker.encode()
-        self._decoder = Decoder(sink.write)
-        self._decode(text)
-        self._state = self._diverting
-
-    def _diverting(self, buffer: bytes, at: int) -> int:
-        """Inside a `data` that goes to its sink."""
-        end = _string_end(buffer, at)
-        if end > at:
-            self._decode(buffer[at:end])
-        if buffer[end : end + 1] == b'"':
-            self._decode(None)
-            self._state = self._in_string
-        return end
-
-    def _decode(self, text: bytes | None) -> None:
-        """Decode a piece of the current `data`, or its end."""
-        assert self._decoder is not None
-        try:
-            if text is None:
-                self._decoder.finish()
-            else:
-                self._decoder.feed(_unescaped(text) if b"\\" in text else text)
-        except NotBase64 as error:
-            raise BadRequest(
-                f"The base64 of 'data' number {len(self._sinks)} of the body (from byte {self._started}) is not valid:"
-                f" {error}.",
-                code="value",
-            ) from error
+    def _unescape(self, text: bytes) -> bytes:
+        return _unescaped(text) if b"\\" in text else text
 
 
 def _end(pattern: re.Pattern[bytes], buffer: bytes, at: int) -> int:

@@ -5,7 +5,6 @@ A lone interaction commits one plan; a transaction joins many in one commit; so 
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from fhir_dmp.errors import (
@@ -113,7 +112,7 @@ def create(
 def _body(payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
     if type_ == "Binary":
         return content_of_binary(payload, services)
-    resource = deepcopy(of_type(payload.resource, type_))
+    resource = of_type(payload.resource, type_)
     refuse_subset(resource)
     if type_ == "DocumentReference":
         relative(resource, services.base)

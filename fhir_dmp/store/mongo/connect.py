@@ -13,6 +13,7 @@ from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.search.joins import JOIN_CAP
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.store import MongoStore, Server
+from fhir_dmp.store.mongo.transactions import DURABLE
 from fhir_dmp.store.mongo.views import Doc
 
 DEFAULT_DATABASE = "dmp"
@@ -67,7 +68,7 @@ def _database(client: MongoClient[Doc], name: str, server: Server) -> Any:
             name,
             read_preference=ReadPreference.PRIMARY,
             read_concern=ReadConcern("majority"),
-            write_concern=WriteConcern("majority", j=True),
+            write_concern=DURABLE,
         )
     return client.get_database(name, write_concern=WriteConcern(1, j=True))
 

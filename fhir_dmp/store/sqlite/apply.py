@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, StaleVersion, VersionConflict
 from fhir_dmp.ports import Claim, Key, Require, Version
@@ -22,6 +23,9 @@ _KEEP_OLD = (
     "SELECT r.s, r.pk, r.v, r.type, r.u, ?, r.d, r.method, r.pat, r.blob, o.body "
     "FROM res r CROSS JOIN doc o ON o.pk = r.pk WHERE r.pk = ?"
 )
+
+#: Most rows of one INSERT; smaller ones are powers of two, so that few statements need to stay prepared.
+_MOST_ROWS = 128
 
 
 @dataclass(slots=True)
@@ -82,20 +86,22 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
 
 
 def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
-    con.executemany("INSERT INTO tok (k, pk) VALUES (?, ?)", sorted((k, pk) for pk, row in rows for k in row.toks))
-    con.executemany(
-        "INSERT INTO tl (k, date, pk) VALUES (?, ?, ?)",
-        [(k, date, pk) for pk, row in rows for k, date in row.timelines],
-    )
-    con.executemany(
-        "INSERT INTO span (pk, k, w, lo, hi) VALUES (?, ?, ?, ?, ?)",
-        [(pk, *span) for pk, row in rows for span in row.spans],
-    )
-    con.executemany(
-        "INSERT INTO str (pk, k, text) VALUES (?, ?, ?)",
-        [(pk, *string) for pk, row in rows for string in row.strings],
-    )
-    con.executemany("INSERT INTO fts (rowid, text) VALUES (?, ?)", [(pk, row.text) for pk, row in rows if row.text])
+    insert_all(con, "tok (k, pk)", sorted((k, pk) for pk, row in rows for k in row.toks))
+    insert_all(con, "tl (k, date, pk)", [(k, date, pk) for pk, row in rows for k, date in row.timelines])
+    insert_all(con, "span (pk, k, w, lo, hi)", [(pk, *span) for pk, row in rows for span in row.spans])
+    insert_all(con, "str (pk, k, text)", [(pk, *string) for pk, row in rows for string in row.strings])
+    insert_all(con, "fts (rowid, text)", [(pk, row.text) for pk, row in rows if row.text])
+
+
+def insert_all(con: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert the rows, many in one statement: each statement gives up the interpreter lock and must win it back."""
+    start = 0
+    while start < len(rows):
+        size = min(_MOST_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
+        group = rows[start : start + size]
+        values = ", ".join(["(" + ", ".join("?" * len(group[0])) + ")"] * size)
+        con.execute(f"INSERT INTO {table} VALUES {values}", tuple(chain.from_iterable(group)))
+        start += size
 
 
 class Applier:
@@ -118,7 +124,7 @@ class Applier:
         if ready.blobs:
             con.executemany("INSERT OR IGNORE INTO blob (sha, n, size, chunk, z) VALUES (?, ?, ?, ?, ?)", ready.blobs)
         if ready.audit:
-            con.executemany("INSERT INTO audit (id, ts, pat, rec) VALUES (?, ?, ?, ?)", ready.audit)
+            insert_all(con, "audit (id, ts, pat, rec)", ready.audit)
         if ready.notices:
             con.executemany(
                 "INSERT INTO outbox (id, event, pat, created, variables) VALUES (?, ?, ?, ?, ?)", ready.notices
@@ -159,16 +165,16 @@ class Applier:
         if row is None:
             pk = con.execute(_INSERT_RES, (write.type, write.id, *values)).lastrowid
             assert pk is not None
-            con.execute("INSERT INTO doc VALUES (?, ?, ?, ?)", (pk, ready.body, ready.terms, ready.order))
+            con.execute("INSERT INTO doc (pk, body) VALUES (?, ?)", (pk, ready.body))
+            con.execute("INSERT INTO trm (pk, terms, ord) VALUES (?, ?, ?)", (pk, ready.terms, ready.order))
             index.replace(con, pk, NO_ROWS, ready.rows)
             self._take(write.terms.uniques, pk, deleted=write.deleted)
         else:
             pk = row[0]
             self._supersede(ready, pk, old_deleted=bool(row[2]), index=index)
             con.execute(_UPDATE_RES, (*values, pk))
-            con.execute(
-                "UPDATE doc SET body = ?, terms = ?, ord = ? WHERE pk = ?", (ready.body, ready.terms, ready.order, pk)
-            )
+            con.execute("UPDATE doc SET body = ? WHERE pk = ?", (ready.body, pk))
+            con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
         return version_of(ready, self.sequence)
 
     def _supersede(self, ready: ReadyWrite, pk: int, *, old_deleted: bool, index: IndexChange) -> None:
@@ -179,7 +185,7 @@ class Applier:
     def reindex(self, pk: int, old_type: str, ready: ReadyWrite, index: IndexChange) -> None:
         """Replace the index rows and the unique keys of a resource; its stored terms are still the old ones."""
         con = self._con
-        old = unpack_terms(con.execute("SELECT terms FROM doc WHERE pk = ?", (pk,)).fetchone()[0])
+        old = unpack_terms(con.execute("SELECT terms FROM trm WHERE pk = ?", (pk,)).fetchone()[0])
         index.replace(con, pk, self._codec.rows(old_type, old), ready.rows)
         if old.uniques:
             con.executemany("DELETE FROM uq WHERE key = ? AND pk = ?", [(key, pk) for key in old.uniques])

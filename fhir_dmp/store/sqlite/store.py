@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
 from fhir_dmp.search.order import ordered
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.store.sqlite import history, reindex, select, trail, versions
+from fhir_dmp.store.sqlite import blobs, history, reindex, select, trail, verify, versions
 from fhir_dmp.store.sqlite.blobs import INLINE_LIMIT, SqliteBlobs
 from fhir_dmp.store.sqlite.checkpoint import Checkpointer
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.conditions import Scope
 from fhir_dmp.store.sqlite.connections import Readers, connect
-from fhir_dmp.store.sqlite.drivers import choose
+from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Tuning, choose
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
 from fhir_dmp.store.sqlite.writer import Writer
@@ -39,6 +39,7 @@ class Limits:
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
+    tuning: Tuning = TUNING
 
 
 class SqliteStore:
@@ -54,7 +55,7 @@ class SqliteStore:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
         self._blobs = SqliteBlobs(self._readers, path.with_name(path.name + "-blobs"), limits.inline_limit)
         self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
-        self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.exclusively)
+        self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
 
     def _connect(self, path: Path, cache_kib: int | None = None) -> sqlite3.Connection:
         limits = self._limits
@@ -102,8 +103,9 @@ class SqliteStore:
             total = 0
             for type_ in dict.fromkeys(search.types):
                 scope = Scope(self._codec, type_)
-                choice = choose(con, node, scope)
-                rows = select.page(con, search, scope, choice, search.count + 1 if search.count > 0 else 0)
+                choice = self._choose(con, node, scope)
+                limit = search.count + 1 if search.count > 0 else 0
+                rows = select.page(con, search, scope, choice, limit, self._limits.tuning)
                 found += rows
                 if search.total:
                     whole = search.after is None and search.before is None and len(rows) <= search.count
@@ -140,7 +142,7 @@ class SqliteStore:
         with self._readers.borrow(snapshot=True) as con:
             resolved = self._resolved(con, node)
             scopes = [Scope(self._codec, type_) for type_ in dict.fromkeys(types)]
-            return sum(select.total(con, scope, choose(con, resolved, scope), None) for scope in scopes)
+            return sum(select.total(con, scope, self._choose(con, resolved, scope), None) for scope in scopes)
 
     def holder(self, unique: str) -> Key | None:
         """Return the resource that holds the business key."""
@@ -148,9 +150,12 @@ class SqliteStore:
             row = con.execute(_HOLDER, (unique,)).fetchone()
         return None if row is None else Key(*row)
 
+    def _choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
+        return choose(con, node, scope, self._limits.tuning)
+
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
-        return select.ids(con, scope, choose(con, node, scope), limit)
+        return select.ids(con, scope, self._choose(con, node, scope), limit)
 
     def _resolved(self, con: sqlite3.Connection, node: Node) -> Node:
         cap = self._limits.join_cap
@@ -169,10 +174,10 @@ class SqliteStore:
     def _referenced(self, con: sqlite3.Connection, type_: str, param: str, node: Node) -> list[str]:
         """Return what the matching resources refer to, from their packed terms."""
         scope, cap = Scope(self._codec, type_), self._limits.join_cap
-        text, params = select.pks(scope, choose(con, node, scope))
+        text, params = select.pks(scope, self._choose(con, node, scope))
         start = f"{param}=r:"
         found: dict[str, None] = {}
-        for (data,) in con.execute(f"SELECT terms FROM doc WHERE pk IN ({text})", params):
+        for (data,) in con.execute(f"SELECT terms FROM trm WHERE pk IN ({text})", params):
             tokens = unpack_terms(data).tokens
             found.update(dict.fromkeys(token.removeprefix(start) for token in tokens if token.startswith(start)))
             if len(found) > cap:
@@ -192,6 +197,8 @@ class SqliteStore:
 
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing."""
+        if any(blob.data is None and self._blobs.size(blob.sha256) is None for blob in commit.blobs):
+            raise StoreUnavailable("A content that was sent is not stored any more. Send it again.")
         return self._writer.commit(ready(commit, self._codec))
 
     def audit(self, query: AuditQuery) -> AuditPage:
@@ -223,6 +230,20 @@ class SqliteStore:
             sql = "SELECT count(*) FROM res INDEXED BY res_u WHERE type = ? AND d = 0"
             counts = {type_: con.execute(sql, (type_,)).fetchone()[0] for type_ in history.stored_types(con)}
         return {type_: number for type_, number in counts.items() if number}
+
+    def sweep(self, older_than_s: float = 86_400) -> int:
+        """Delete contents that no version refers to, files only when older than this; return how many."""
+        with self._readers.borrow() as con:
+            idle = blobs.unreferenced(con)
+        deleted: list[int] = []
+        for sha in idle:
+            self._writer.commit(blobs.deletion(sha, deleted))
+        return len(deleted) + self._blobs.sweep_files(older_than_s)
+
+    def verify(self, terms: Callable[[Version], Terms] | None = None) -> list[str]:
+        """Return what is wrong with the file, one sentence each; with `terms`, also compare terms with bodies."""
+        with self._readers.borrow(snapshot=True) as con:
+            return list(verify.problems(con, self._codec, self._blobs.has_file, terms))
 
     def ping(self) -> None:
         """Read something."""
