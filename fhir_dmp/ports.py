@@ -264,6 +264,9 @@ class ResourceStore(Protocol):
         Returns the last id done, or None when the type is finished. Safe to run beside writers and to restart.
         """
 
+    def sweep(self) -> int:
+        """Remove staged contents that no version names and that are older than a day; return how many."""
+
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type are stored (approximate is fine)."""
 
