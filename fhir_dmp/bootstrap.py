@@ -147,10 +147,6 @@ class Wired(Services):
         """Flush and release the store."""
         self.store.close()
 
-    def terms(self, version: Version) -> Terms:
-        """Return the index terms of a stored version, for `reindex`."""
-        return index_terms(parse_stored(version.body), self)
-
 
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
     """Wire the whole server from its settings; `store` and `clock` replace what the settings would open.
