@@ -182,7 +182,7 @@ def _see_document(call: Call, version: Version, op: Op, services: Services) -> N
         services.matrix,
     )
     if not verdict.permitted:
-        raise refusal(verdict, services.canonical)
+        raise refusal(verdict, services.canonical, version.type)
 
 
 def _last(version: Version, services: Services) -> Version:
