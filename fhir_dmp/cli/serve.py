@@ -50,8 +50,8 @@ def command(
 
 
 def _run(demo: bool) -> None:
-    from fhir_dmp import configuration
-    from fhir_dmp.cli.opening import bootstrap, opened
+    from fhir_dmp import bootstrap, configuration
+    from fhir_dmp.cli.opening import opened
 
     settings = configuration.load()
     _check_open_access(settings.server.access, settings.server.host)
@@ -67,7 +67,7 @@ def _run(demo: bool) -> None:
     with _shared_metrics(settings.server.workers):
         with opened(settings) as services:
             if demo and not in_memory:
-                bootstrap().load_demo(services)
+                bootstrap.load_demo(services)
             _announce(services.base, demo, settings.server.access == "open")
         _serve(settings.server.host, port, settings.server.workers, settings.server.threads)
 
@@ -125,9 +125,9 @@ def _announce(base: str, demo: bool, is_open: bool) -> None:
 
 
 def _announce_demo(base: str, is_open: bool) -> None:
-    from fhir_dmp.cli.opening import bootstrap
+    from fhir_dmp import bootstrap
 
-    for line in bootstrap().demo_accounts():
+    for line in bootstrap.demo_accounts():
         click.echo(line)
     authorization = "" if is_open else ' -H "Authorization: Bearer $(fhir-dmp token --as admin)"'
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
