@@ -139,7 +139,8 @@ def _transition(why: str, rules: Rules) -> Unprocessable:
 
 def _labelled(before: Json, after: Json, context: LabelContext) -> tuple[Json, tuple[Issue, ...]]:
     recent = [code for code in visibility_of(after) if code not in visibility_of(before)]
-    stored = {**after, "securityLabel": ordered(objects_of(after.get("securityLabel")), recent)}
+    kept = ordered(objects_of(after.get("securityLabel")), recent, objects_of(before.get("securityLabel")))
+    stored = {**after, "securityLabel": kept}
     issues = set_issues(stored, context, "DocumentReference")
     if any(issue.severity == "error" for issue in issues):
         raise Unprocessable(issues=issues)
