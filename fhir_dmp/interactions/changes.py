@@ -125,6 +125,8 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     if payload.resource is not None or key.type != "Binary":
         _same_id(of_type(payload.resource, key.type), key)
     current = services.store.read(key)
+    if current is not None and not current.deleted:
+        authorise.to_see(call, current, services)  # before any answer that would tell that it exists
     check_match(current, conditions)
     resource, blob = _body(payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
@@ -136,7 +138,16 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
         return Change("update", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, resource, current.version if current else 0, "PUT", blob)
     status = 200 if before is not None else 201
-    return Change("update", status, draft=draft, previous=current, patient=allowed.patient, issues=issues, key=key)
+    return Change(
+        "update",
+        status,
+        draft=draft,
+        previous=current,
+        patient=allowed.patient,
+        issues=issues,
+        key=key,
+        details=allowed.details,
+    )
 
 
 def _same_id(resource: Json, key: Key) -> None:
