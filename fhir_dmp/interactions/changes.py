@@ -129,6 +129,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     resource, blob = _body(payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
     allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
+    resource = allowed.resource or resource
     issues = (*checked(resource, services), *allowed.issues)
     same_blob = (blob.sha256 if blob else None) == (current.blob if current else None)
     if before is not None and current is not None and same_blob and same_content(before, resource):

@@ -47,7 +47,7 @@ class MongoBlobs:
 
     def prepare(self) -> None:
         """Make the indexes of the bucket."""
-        make_indexes(self._chunks, {"files_id_1_n_1": (("files_id", ASCENDING), ("n", ASCENDING))}, unique=True)
+        make_indexes(self._chunks, {"files_id_1_n_1": (("files_id", ASCENDING), ("n", ASCENDING))})
         make_indexes(self._files, {"filename_1_uploadDate_1": (("filename", ASCENDING), ("uploadDate", ASCENDING))})
 
     # In

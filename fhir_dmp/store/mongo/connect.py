@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from pymongo import MongoClient, ReadPreference, WriteConcern
@@ -53,12 +54,13 @@ def _client(url: str) -> MongoClient[Doc]:
     given = {part.partition("=")[0].lower() for part in url.partition("?")[2].split("&")}
     timeouts = {name: value for name, value in _TIMEOUTS.items() if name.lower() not in given}
     try:
-        return MongoClient(url, appname="fhir-dmp", **timeouts)
-    except (InvalidURI, DriverConfigurationError, ValueError) as error:
-        # the driver's words may quote the password
-        raise ConfigurationError(
-            Problem("store.url", "not a URL of MongoDB", "write mongodb://host/database?replicaSet=rs0")
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # the driver only warns of an option that it does not know
+            return MongoClient(url, appname="fhir-dmp", **timeouts)
+    except (InvalidURI, DriverConfigurationError, ValueError, UserWarning) as error:
+        todo = "write mongodb://host/database?replicaSet=rs0, with options that MongoDB knows"
+        # the driver's words are not repeated: they may quote the password
+        raise ConfigurationError(Problem("store.url", "not a URL of MongoDB", todo)) from error
 
 
 def _database(client: MongoClient[Doc], name: str, server: Server) -> Any:

@@ -52,6 +52,8 @@ AUDIT_INDEXES: Mapping[str, Keys] = {
     "position": (("p", _DOWN),),
     "patient": (("pat", _UP), ("p", _DOWN)),
 }
+#: Labels of indexes that let each value in once.
+UNIQUE = frozenset({"position", "files_id_1_n_1"})
 _PLAIN: Mapping[str, Keys] = {}
 
 
@@ -130,7 +132,7 @@ class Database:
         return "i" if self.versioned else "_id"
 
 
-def make_indexes(rows: Any, wanted: Mapping[str, Keys], *, unique: bool = False) -> None:
+def make_indexes(rows: Any, wanted: Mapping[str, Keys]) -> None:
     """Make the indexes that are missing or were defined otherwise; those that are right are not touched.
 
     Asking again for an index that exists should do nothing; FerretDB 1 drops the connection instead.
@@ -141,7 +143,7 @@ def make_indexes(rows: Any, wanted: Mapping[str, Keys], *, unique: bool = False)
             continue
         if label in present:
             rows.drop_index(label)
-        rows.create_index(list(keys), name=label, unique=unique)
+        rows.create_index(list(keys), name=label, unique=label in UNIQUE)
 
 
 def _indexes_of(name: str) -> Mapping[str, Keys]:

@@ -124,7 +124,10 @@ class Door:
 
     def _apply(self, commits: Sequence[Commit]) -> list[Answer]:
         with answering():
-            self._database.prepare(_collections(commits))
+            types = {write.type for commit in commits for write in commit.writes}
+            for type_ in types:
+                self._database.current(type_)  # refuses what is no name of a type
+            self._database.prepare([*sorted(types), "history", "uniques", "claims", "outbox"])
 
             def gather(view: View, sequence: int) -> Facts:
                 return facts_of(self._database, view, sequence, commits)
@@ -226,11 +229,6 @@ def _for_each_thread(error: StoreUnavailable) -> StoreUnavailable:
     copy = StoreUnavailable(str(error))
     copy.__cause__ = error.__cause__
     return copy
-
-
-def _collections(commits: Sequence[Commit]) -> list[str]:
-    names = {write.type for commit in commits for write in commit.writes}
-    return sorted(names | {"history", "uniques", "claims", "outbox"})
 
 
 def new_record() -> Doc:

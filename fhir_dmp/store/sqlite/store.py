@@ -31,7 +31,7 @@ _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times that a file is opened with. Bytes, except where the name says otherwise."""
+    """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered."""
 
     mmap_bytes: int = 256 * 1024 * 1024
     writer_cache_kib: int = 64 * 1024
@@ -39,6 +39,7 @@ class Limits:
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
+    claims_kept: int = 1_000_000
     tuning: Tuning = TUNING
 
 
@@ -232,7 +233,11 @@ class SqliteStore:
         return {type_: number for type_, number in counts.items() if number}
 
     def sweep(self, older_than_s: float = 86_400) -> int:
-        """Delete contents that no version refers to, files only when older than this; return how many."""
+        """Delete contents that no version refers to, files only when older than this; return how many.
+
+        Claims that no request under way can still depend on are forgotten as well.
+        """
+        self._writer.commit(lambda applier: applier.forget_claims(self._limits.claims_kept))
         with self._readers.borrow() as con:
             idle = blobs.unreferenced(con)
         deleted: list[int] = []
