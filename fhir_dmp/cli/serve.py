@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from typing import Any
 
 import click
 
@@ -67,7 +68,8 @@ def _run(demo: bool) -> None:
             if demo and not in_memory:
                 bootstrap().load_demo(services)
             _announce(services.base, demo, settings.server.access == "open")
-        _serve(settings.server.host, port, settings.server.workers, settings.server.threads)
+        server = settings.server
+        wsgi_server("fhir_dmp.wsgi:application", server.host, port, server.workers, server.threads).serve()
 
 
 @contextmanager
@@ -131,13 +133,14 @@ def _announce_demo(base: str, is_open: bool) -> None:
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
 
 
-def _serve(host: str, port: int, workers: int, threads: int) -> None:
+def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:
+    """Return granian with our options for a WSGI application `module:name`; `serve()` runs it until it is stopped."""
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    Granian(
-        "fhir_dmp.wsgi:application",
+    return Granian(
+        application,
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -149,4 +152,4 @@ def _serve(host: str, port: int, workers: int, threads: int) -> None:
         backpressure=max(threads * 16, 64),
         websockets=False,
         log_level=LogLevels.warning,
-    ).serve()
+    )
