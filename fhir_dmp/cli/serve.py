@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from typing import Any
 
 import click
 
@@ -69,7 +70,8 @@ def _run(demo: bool) -> None:
             if demo and not in_memory:
                 bootstrap.load_demo(services)
             _announce(services.base, demo, settings.server.access == "open")
-        _serve(settings.server.host, port, settings.server.workers, settings.server.threads)
+        server = settings.server
+        wsgi_server("fhir_dmp.wsgi:application", server.host, port, server.workers, server.threads).serve()
 
 
 @contextmanager
@@ -133,16 +135,22 @@ def _announce_demo(base: str, is_open: bool) -> None:
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
 
 
-def _serve(host: str, port: int, workers: int, threads: int) -> None:
+def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:
+    """Return granian with our options for a WSGI application `module:name`; `serve()` runs it until it is stopped."""
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
+<<<<<<< HEAD
     if hasattr(os, "register_at_fork"):
         # A worker inherits the handler of its parent, which would swallow a stop that comes before its own is set.
         os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
     Granian(
         "fhir_dmp.wsgi:application",
+=======
+    return Granian(
+        application,
+>>>>>>> bench
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -153,5 +161,10 @@ def _serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=30,
         backpressure=max(threads * 16, 64),
         websockets=False,
+<<<<<<< HEAD
         log_level=LogLevels.error,
     ).serve()
+=======
+        log_level=LogLevels.warning,
+    )
+>>>>>>> bench
