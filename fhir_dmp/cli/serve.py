@@ -141,16 +141,8 @@ def wsgi_server(application: str, host: str, port: int, workers: int, threads: i
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-<<<<<<< HEAD
-    if hasattr(os, "register_at_fork"):
-        # A worker inherits the handler of its parent, which would swallow a stop that comes before its own is set.
-        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
-    Granian(
-        "fhir_dmp.wsgi:application",
-=======
     return Granian(
         application,
->>>>>>> bench
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -161,10 +153,5 @@ def wsgi_server(application: str, host: str, port: int, workers: int, threads: i
         workers_kill_timeout=30,
         backpressure=max(threads * 16, 64),
         websockets=False,
-<<<<<<< HEAD
         log_level=LogLevels.error,
-    ).serve()
-=======
-        log_level=LogLevels.warning,
     )
->>>>>>> bench
