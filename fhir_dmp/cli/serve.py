@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -129,8 +132,16 @@ def _announce_demo(base: str, is_open: bool) -> None:
 
     for line in bootstrap.demo_accounts():
         click.echo(line)
-    authorization = "" if is_open else ' -H "Authorization: Bearer $(fhir-dmp token --as admin)"'
+    authorization = "" if is_open else f' -H "Authorization: Bearer $({_token_command()})"'
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
+
+
+def _token_command() -> str:
+    """Return a shell command that prints a token, from any folder: same store and configuration as this server."""
+    program = sys.argv[0] if Path(sys.argv[0]).stem == "fhir-dmp" else f"{sys.executable} -m fhir_dmp.cli"
+    store = os.environ.get("DMP_STORE_URL")
+    given = f"DMP_STORE_URL={quote(store)} " if store else ""
+    return f"cd {quote(str(Path.cwd()))} && {given}{program} token --as admin"
 
 
 def _serve(host: str, port: int, workers: int, threads: int) -> None:
