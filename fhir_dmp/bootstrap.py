@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 import socket
@@ -23,6 +22,7 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
+from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
@@ -51,13 +51,12 @@ class SystemClock:
 
 
 class RandomIds:
-    """UUIDs of version 7 whose 12 bits after the version hash the patient, so that one patient's rows sort together."""
+    """UUIDs of version 7 whose 12 bits after the version are the patient's bucket (fhir/bucket.py)."""
 
     def resource(self, patient: str | None = None) -> str:
         """Return a new logical id."""
-        bucket = int.from_bytes(hashlib.blake2b(patient.encode(), digest_size=2).digest(), "big") if patient else None
         low = secrets.randbits(74)
-        a = (bucket if bucket is not None else low >> 62) & 0xFFF
+        a = bucket(patient.removeprefix("Patient/")) if patient else low >> 62
         value = (time.time_ns() // 1_000_000 & (1 << 48) - 1) << 80
         value |= 0x7 << 76 | a << 64 | 0b10 << 62 | low & (1 << 62) - 1
         return str(uuid.UUID(int=value))

@@ -81,3 +81,12 @@ def test_the_bounds_of_one_span_are_judged_together() -> None:
 def test_joins_must_have_been_resolved() -> None:
     with pytest.raises(TypeError):
         compiled(Chain("subject", (("Patient", Everything()),)), PLACE)
+
+
+def test_a_cluster_is_told_the_bucket_of_the_patient() -> None:
+    patient = "01890a5d-ac96-7b3f-8cce-1f1c2d3e4f50"
+    assert compiled(Term(f"patient=r:Patient/{patient}"), Dialect("_id", sharded=True)) == {
+        "pb": {"$in": [-1, 0xB3F]},
+        "pat": {"$in": [f"Patient/{patient}", "*"]},
+        "r": {"$eq": f"patient=r:Patient/{patient}"},
+    }
