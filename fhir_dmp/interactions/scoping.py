@@ -24,7 +24,7 @@ from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.joins import JOIN_CAP, too_costly
-from fhir_dmp.search.query import AnyTerm, Everything, Ids, Node, Not, Nothing, Query, Term, both, either
+from fhir_dmp.search.query import AnyTerm, Everything, Ids, Node, Not, Nothing, Query, both, either
 
 _OPEN = frozenset({Kind.DIRECTORY, Kind.CONFORMANCE})
 
