@@ -40,6 +40,9 @@ STATUS_TEXT = {
 }
 
 
+NO_TAGS = Tags()
+
+
 @dataclass(frozen=True, slots=True)
 class BundleEntry:
     """One entry of a request bundle. path: segments of request.url; query: its raw query string.
@@ -54,7 +57,7 @@ class BundleEntry:
     full_url: str | None
     resource: Json | None
     conditions: Preconditions
-    held: Tags = Tags()
+    held: Tags = NO_TAGS
     held_ms: int | None = None
 
     @property
@@ -129,7 +132,7 @@ def _conditioned(entry: BundleEntry, request: Json, where: str) -> BundleEntry:
     )
     since = request.get("ifModifiedSince") if none_match is None else None
     held_ms = None if since is None else _instant(since, f"{where}.ifModifiedSince")
-    return replace(entry, conditions=conditions, held=none_match or Tags(), held_ms=held_ms)
+    return replace(entry, conditions=conditions, held=none_match or NO_TAGS, held_ms=held_ms)
 
 
 def _tags(request: Json, name: str, where: str) -> Tags | None:

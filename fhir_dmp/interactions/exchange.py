@@ -75,7 +75,8 @@ class Answer:
     """One FHIR response, before negotiation of format, compression and conditional headers.
 
     body: FHIR JSON bytes, None for an empty body. stream: FHIR JSON in chunks (a Binary with its base64).
-    content: raw bytes instead. issues: what a write had to say beside its body (warnings). version, updated_ms: ETag and Last-Modified. location: relative to the base.
+    content: raw bytes instead. issues: what a write had to say beside its body (warnings). version, updated_ms: ETag
+    and Last-Modified. location: relative to the base.
     mutable: False when a cache validator must not answer 304 (operations, bundles).
     """
 

@@ -116,9 +116,11 @@ def _transaction(call: Call, body: Json, staged: Mapping[str, Blob], services: S
 
 def _may_read(call: Call, entry: BundleEntry, services: Services) -> None:
     """Judge a read before anything is written: a refusal of one entry refuses the transaction."""
-    if not entry.path or not services.structures.is_resource(entry.path[0]):
+    type_ = entry.path[0] if entry.path else ""
+    if entry.path[-1:] == ("_history",) and len(entry.path) < 3:
+        authorise.to_browse_history(call, type_ if len(entry.path) == 2 else None, services)
+    if not services.structures.is_resource(type_):
         return
-    type_ = entry.path[0]
     authorise.need(call.caller, "r" if len(entry.path) > 1 else "s", type_, services)
     stored = services.store.read(Key(type_, entry.path[1])) if len(entry.path) == 2 else None
     if stored is not None and not stored.deleted:

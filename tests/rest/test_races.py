@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.rest.shapes import SYSTEM, bundle, entry, made, named, organization, patient
+from tests.rest.shapes import SYSTEM, bundle, entry, organization, patient
 from tests.world import Response, World
 
 T = TypeVar("T")
