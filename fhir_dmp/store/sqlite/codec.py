@@ -22,6 +22,9 @@ from fhir_dmp.store.sqlite.schema import NO_DATE
 COMPRESS_ABOVE = 1024
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _LEVEL = 1
+#: Making a (de)compressor costs three times what a body does. Each serves one thread at a time: taken, used, put back.
+_compressors: list[zstandard.ZstdCompressor] = []
+_decompressors: list[zstandard.ZstdDecompressor] = []
 
 #: Parameters whose tokens name the patient: their postings are timelines, in order of date.
 _PATIENT_PARAMS = frozenset(("patient", "subject", "patient.identifier", "subject.identifier"))
@@ -36,12 +39,26 @@ def pack(data: bytes) -> bytes:
     """Return the bytes as they are stored: compressed when large (or when they could be taken for compressed)."""
     if len(data) <= COMPRESS_ABOVE and not data.startswith(_MAGIC):
         return data
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(data)
+    try:
+        compressor = _compressors.pop()
+    except IndexError:
+        compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    packed = compressor.compress(data)
+    _compressors.append(compressor)
+    return packed
 
 
 def unpack(data: bytes) -> bytes:
     """Return the bytes that were packed."""
-    return zstandard.ZstdDecompressor().decompress(data) if data.startswith(_MAGIC) else data
+    if not data.startswith(_MAGIC):
+        return data
+    try:
+        decompressor = _decompressors.pop()
+    except IndexError:
+        decompressor = zstandard.ZstdDecompressor()
+    plain = decompressor.decompress(data)
+    _decompressors.append(decompressor)
+    return plain
 
 
 def pack_terms(terms: Terms) -> bytes:
