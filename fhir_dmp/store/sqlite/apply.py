@@ -17,6 +17,7 @@ from fhir_dmp.store.sqlite.prepare import ReadyCommit, ReadyWrite
 _CURRENT = "SELECT pk, v, d FROM res WHERE type = ? AND id = ?"
 _INSERT_RES = "INSERT INTO res (type, id, v, u, s, d, method, date, pat, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RES = "UPDATE res SET v = ?, u = ?, s = ?, d = ?, method = ?, date = ?, pat = ?, blob = ? WHERE pk = ?"
+INSERT_AUDIT = "INSERT INTO audit (id, ts, pat, rec) VALUES (?, ?, ?, ?)"
 _KEEP_OLD = (
     "INSERT INTO hist (s, pk, v, type, u, until, d, method, pat, blob, body) "
     "SELECT r.s, r.pk, r.v, r.type, r.u, ?, r.d, r.method, r.pat, r.blob, o.body "
@@ -118,7 +119,7 @@ class Applier:
         if ready.blobs:
             con.executemany("INSERT OR IGNORE INTO blob (sha, n, size, chunk, z) VALUES (?, ?, ?, ?, ?)", ready.blobs)
         if ready.audit:
-            con.executemany("INSERT INTO audit (id, ts, pat, rec) VALUES (?, ?, ?, ?)", ready.audit)
+            con.executemany(INSERT_AUDIT, ready.audit)
         if ready.notices:
             con.executemany(
                 "INSERT INTO outbox (id, event, pat, created, variables) VALUES (?, ?, ?, ?, ?)", ready.notices
