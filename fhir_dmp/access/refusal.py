@@ -139,9 +139,9 @@ _ERRORS: dict[int, type[DmpError]] = {
 }
 
 
-def absent() -> NotFound:
+def absent(type_: str = "resource") -> NotFound:
     """Return the answer for an id that does not exist, and so for everything that must look like it."""
-    return NotFound("No such resource.")
+    return NotFound(f"There is no {type_} with this id.")
 
 
 def codings_of(reason: str, canonical_base: str) -> tuple[Coding, ...]:
@@ -154,10 +154,13 @@ def codings_of(reason: str, canonical_base: str) -> tuple[Coding, ...]:
     return (error, denial) if known.first else (denial, error)
 
 
-def refusal(decision: Decision | Verdict, canonical_base: str) -> DmpError:
-    """Return the error that tells the caller no. Nothing in it depends on the record's content."""
+def refusal(decision: Decision | Verdict, canonical_base: str, type_: str = "resource") -> DmpError:
+    """Return the error that tells the caller no. Nothing in it depends on the record's content.
+
+    type_: the resource type that was asked for, so that what is hidden answers word for word like an unknown id.
+    """
     if decision.status == 404 or (decision.effect is Effect.FILTER and decision.status != 410):
-        return absent()
+        return absent(type_)
     if decision.status == 410:
         return Gone("The document was deleted by its author.")
     reason = decision.reason or "default-deny"

@@ -64,7 +64,7 @@ def may_write(caller: Caller, decision: Decision, change: Change, facts: Patient
         owned = _owns(caller, decision, change.before)
         return _yes(decision, "W5", "notify:N6") if owned else _no(decision, "W5", "author-only")
     if change.op is Op.UPDATE_LABEL and change.after is not None:
-        return _labels(caller, decision, change, facts, rules)
+        return _labels(caller, decision, change, change.before, change.after, facts, rules)
     if change.op is Op.ARCHIVE:
         allowed = not decision.own_only or _owns(caller, decision, change.before)
         return _yes(decision, "W9") if allowed else _no(decision, "W9", "author-only")
@@ -185,10 +185,15 @@ def _hand(caller: Caller, decision: Decision, document: DocumentFacts, facts: Pa
     return Hand.OTHER if decision.relation in (Relation.AUTHORISED, Relation.CARE_TEAM) else Hand.NOBODY
 
 
-def _labels(caller: Caller, decision: Decision, change: Change, facts: PatientFacts, rules: Rules) -> Decision:
-    before, after = change.before, change.after
-    if before is None or after is None:
-        return _no(decision, "W6", "default-deny")
+def _labels(
+    caller: Caller,
+    decision: Decision,
+    change: Change,
+    before: DocumentFacts,
+    after: DocumentFacts,
+    facts: PatientFacts,
+    rules: Rules,
+) -> Decision:
     added, removed = after.labels - before.labels, before.labels - after.labels
     hand = _hand(caller, decision, before, facts, rules)
     row = "W6"

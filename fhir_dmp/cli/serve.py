@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -49,8 +52,8 @@ def command(
 
 
 def _run(demo: bool) -> None:
-    from fhir_dmp import configuration
-    from fhir_dmp.cli.opening import bootstrap, opened
+    from fhir_dmp import bootstrap, configuration
+    from fhir_dmp.cli.opening import opened
 
     settings = configuration.load()
     _check_open_access(settings.server.access, settings.server.host)
@@ -66,7 +69,7 @@ def _run(demo: bool) -> None:
     with _shared_metrics(settings.server.workers):
         with opened(settings) as services:
             if demo and not in_memory:
-                bootstrap().load_demo(services)
+                bootstrap.load_demo(services)
             _announce(services.base, demo, settings.server.access == "open")
         server = settings.server
         wsgi_server("fhir_dmp.wsgi:application", server.host, port, server.workers, server.threads).serve()
@@ -125,12 +128,20 @@ def _announce(base: str, demo: bool, is_open: bool) -> None:
 
 
 def _announce_demo(base: str, is_open: bool) -> None:
-    from fhir_dmp.cli.opening import bootstrap
+    from fhir_dmp import bootstrap
 
-    for line in bootstrap().demo_accounts():
+    for line in bootstrap.demo_accounts():
         click.echo(line)
-    authorization = "" if is_open else ' -H "Authorization: Bearer $(fhir-dmp token --as admin)"'
+    authorization = "" if is_open else f' -H "Authorization: Bearer $({_token_command()})"'
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
+
+
+def _token_command() -> str:
+    """Return a shell command that prints a token, from any folder: same store and configuration as this server."""
+    program = sys.argv[0] if Path(sys.argv[0]).stem == "fhir-dmp" else f"{sys.executable} -m fhir_dmp.cli"
+    store = os.environ.get("DMP_STORE_URL")
+    given = f"DMP_STORE_URL={quote(store)} " if store else ""
+    return f"cd {quote(str(Path.cwd()))} && {given}{program} token --as admin"
 
 
 def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:
@@ -151,5 +162,5 @@ def wsgi_server(application: str, host: str, port: int, workers: int, threads: i
         workers_kill_timeout=30,
         backpressure=max(threads * 16, 64),
         websockets=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
     )

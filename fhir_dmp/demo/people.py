@@ -26,10 +26,10 @@ class Person:
 
 ANOUK = Person("285047511200314", "BELLANGER", "Anouk", "female", "1985-04-17", ("75112", "Paris 12e"))
 BASILE = Person("155067200010159", "QUEMENER", "Basile", "male", "1955-06-02", ("72000", "Sarthe"))
-CLOTILDE = Person("168017218137243", "VASSELIN", "Corentin", "male", "1968-01-21", ("72181", "Le Mans"))
-GHJULIA = Person("185032A12345601", "LUCCIARDI", "Ange", "male", "1985-03-09", ("2A123", "Figari"))
-MINOR = Person("214037511204561", "BELLANGER", "Lise", "female", "2014-03-11", ("75112", "Paris 12e"))
-PATIENTS = (ANOUK, BASILE, CLOTILDE, GHJULIA, MINOR)
+CORENTIN = Person("168017218137243", "VASSELIN", "Corentin", "male", "1968-01-21", ("72181", "Le Mans"))
+ANGE = Person("185032A12345601", "LUCCIARDI", "Ange", "male", "1985-03-09", ("2A123", "Figari"))
+MINOR = Person("214037511204540", "BELLANGER", "Lise", "female", "2014-03-11", ("75112", "Paris 12e"))
+PATIENTS = (ANOUK, BASILE, CORENTIN, ANGE, MINOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ PRACTICE = "1750300360"
 HOSPITAL = "1750100125"
 STRUCTURES = {PRACTICE: "Cabinet médical du Canal", HOSPITAL: "Hôpital des Tilleuls"}
 
-DOCTOR = Professional("demo-doctor", "810100000017", "CARLIER", "Hippolyte", "10", PRACTICE, "médecin traitant")
-NURSE = Professional("demo-nurse", "810100000025", "OUDART", "Maïwenn", "60", PRACTICE, "authorised nurse")
-PHARMACIST = Professional("demo-pharmacist", "810100000033", "LESTIENNE", "Prosper", "21", PRACTICE, "no authorisation")
-BLOCKED = Professional("demo-blocked", "810100000041", "MAILLARD", "Edwige", "10", HOSPITAL, "blocked by the patient")
-REGULATOR = Professional("demo-regulator", "810100000058", "FOUQUET", "Aurélien", "10", HOSPITAL, "regulator")
-RADIOLOGIST = Professional("demo-radiologist", "810100000066", "TREMBLAY", "Sidonie", "10", HOSPITAL, "author")
+DOCTOR = Professional("demo-doctor", "810100000016", "CARLIER", "Hippolyte", "10", PRACTICE, "médecin traitant")
+NURSE = Professional("demo-nurse", "810100000024", "OUDART", "Maïwenn", "60", PRACTICE, "authorised nurse")
+PHARMACIST = Professional("demo-pharmacist", "810100000032", "LESTIENNE", "Prosper", "21", PRACTICE, "no authorisation")
+BLOCKED = Professional("demo-blocked", "810100000040", "MAILLARD", "Edwige", "10", HOSPITAL, "blocked by the patient")
+REGULATOR = Professional("demo-regulator", "810100000057", "FOUQUET", "Aurélien", "10", HOSPITAL, "regulator")
+RADIOLOGIST = Professional("demo-radiologist", "810100000065", "TREMBLAY", "Sidonie", "10", HOSPITAL, "author")
 PROFESSIONALS = (DOCTOR, NURSE, PHARMACIST, BLOCKED, REGULATOR, RADIOLOGIST)
 
 

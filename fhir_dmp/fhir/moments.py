@@ -63,7 +63,7 @@ def instant(ms: int) -> str:
     '1970-01-01T00:00:01.500Z'
     """
     moment = _EPOCH + timedelta(milliseconds=ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def age_in_years(birth_date: str, ms: int) -> int | None:

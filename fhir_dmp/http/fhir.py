@@ -5,7 +5,7 @@ Mounted directly at /fhir in production, and under Flask beside the pages: one c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
@@ -64,7 +64,7 @@ class FhirApplication:
             reply.headers += cors.shared_with(environ, self._origins, request.segments[:1] in _PUBLIC_HEADS)
         start_response(reply.status_line, reply.headers)
         self._note(request, reply.status, perf_counter() - started)
-        return reply.body
+        return reply.body if isinstance(reply.body, list) else _watched(reply.body, request.request_id)
 
     def _note(self, request: Request, status: int, seconds: float) -> None:
         if self._metrics is not None:
@@ -122,3 +122,12 @@ class FhirApplication:
             request.wanted = DEFAULT
             request.query = ()
             return render(crashed(error, request.request_id), request, self._structures)
+
+
+def _watched(chunks: Iterable[bytes], request_id: str) -> Iterator[bytes]:
+    """Pass a stream on; when it breaks, log where and cut the connection, because the status is gone already."""
+    try:
+        yield from chunks
+    except Exception as error:
+        crashed(error, request_id)
+        raise ConnectionAbortedError("the answer was cut short") from None

@@ -71,7 +71,8 @@ def _type(paths: dict[str, Any], resource: Json) -> None:
     codes = {interaction["code"] for interaction in resource.get("interaction", ())}
     for path, method, code, extra in _interactions(name, resource):
         if code in codes:
-            _add(paths, path, method, _operation(f"{code}-{name}", f"{code} {name}", **extra))
+            id_ = f"{code}-{name}" + ("-by-post" if path.endswith("_search") else "")
+            _add(paths, path, method, _operation(id_, f"{code} {name}", **extra))
     for operation in resource.get("operation", ()):
         label = operation["name"].lstrip("$")
         _add(paths, f"/{name}/${label}", "post", _operation(f"operation-{name}-{label}", f"${label}", body=True))

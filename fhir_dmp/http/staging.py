@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
+from fhir_dmp.errors import TooLarge
 from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.fhir.ingest import Diverter
 from fhir_dmp.fhir.resource import Json, parse
 from fhir_dmp.ports import BlobStore
 
+#: What remains without its contents is parsed in memory: never more than this.
+MAX_JSON = 20 << 20
+_SPOOLED = 256 * 1024
+_CHUNK = 256 * 1024
 
-def divert(chunks: Iterator[bytes], blobs: BlobStore) -> tuple[Json, Mapping[str, Blob]]:
-    return parse(b"".join(chunks)), {}
+
+def divert(chunks: Iterator[bytes], blobs: BlobStore) -> tuple[Json, dict[str, Blob]]:
+    """Read a resource while it arrives; return it with markers for its long contents, and what they stand for.
+
+    Raises:
+        BadRequest: no JSON, or a content that is no base64. TooLarge: too much beside the contents.
+    """
+    with ExitStack() as stack:
+
+        def open_sink() -> IO[bytes]:
+            # Decoding is driven by the client, staging by the store: a file stands between them.
+            return stack.enter_context(SpooledTemporaryFile(_SPOOLED))
+
+        diverter = Diverter(open_sink, nonce=secrets.token_hex(16))
+        for chunk in chunks:
+            diverter.feed(chunk)
+        body, sinks = diverter.finish()
+        if len(body) > MAX_JSON:
+            raise TooLarge(f"The resource has more than {MAX_JSON} bytes beside its contents.")
+        resource = parse(body)
+        return resource, {marker: blobs.stage(_chunks(file)) for marker, file in sinks.items()}
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while chunk := file.read(_CHUNK):
+        yield chunk

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fhir_dmp.audit.event import audit_event
+from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.resource import dump, parse_stored
+from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import AuditQuery, Key, Version
 from fhir_dmp.search.query import AnyTerm, Everything, Search, SortKey, both
@@ -36,6 +38,24 @@ def parts(patient: str, services: Services) -> Iterator[Part]:
         if type_ == "DocumentReference":
             yield from _contents(versions, services)
     yield Part("AuditEvent.ndjson", _accesses(patient, services))
+
+
+def note(patient: str, services: Services) -> None:
+    """Leave a trace of the export before anything of it is written."""
+    services.trail(
+        (
+            AuditRecord(
+                id=services.ids.resource(patient),
+                kind="export",
+                recorded_ms=services.clock.now_ms(),
+                patient=patient,
+                what=(patient,),
+                actor=Actor.ADMIN.value,
+                subject="operator",
+                client="fhir-dmp",
+            ),
+        )
+    )
 
 
 def _of_type(type_: str, patient: str, services: Services) -> Iterator[Version]:

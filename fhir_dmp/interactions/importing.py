@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from fhir_dmp.errors import BadRequest, Conflict, DmpError
 from fhir_dmp.fhir.resource import Json, is_id
-from fhir_dmp.interactions import changes, record, transaction
+from fhir_dmp.interactions import changes, record
 from fhir_dmp.interactions.bundle_entries import payload_of
 from fhir_dmp.interactions.changes import Change, Preconditions
 from fhir_dmp.interactions.exchange import Answer, Call
@@ -156,11 +156,10 @@ def _already(name: str, error: DmpError) -> Outcome | None:
     return Outcome(name, "unchanged", reason="already stored") if "doublon-uniqueid" in codes else None
 
 
-def submission(call: Call, name: str, bundle: Json, services: Services, handle: Handle) -> Outcome:
+def submission(call: Call, name: str, bundle: Json, handle: Handle) -> Outcome:
     """Store one submission (a CDA wrapped from its header)."""
     try:
-        asked = replace(call, method="POST", path=(), payload=payload_of(bundle, {}))
-        transaction.process(asked, services, handle)
+        handle(replace(call, method="POST", path=(), payload=payload_of(bundle, {})))
     except DmpError as error:
         return _already(name, error) or refused(name, error)
     return Outcome(name, "stored")

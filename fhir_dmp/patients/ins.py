@@ -5,19 +5,17 @@ Not here: whether the national INSi service knows the person. [dmp-fhir 2.1, 2.2
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.elements import codings_of, objects_of, text_of
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.national import INS_DEMO, INS_NIA, INS_NIR, INS_SYSTEMS, INS_TEST, erreur
+from fhir_dmp.terminology.national import INS_DEMO, INS_FORMAT, INS_NIA, INS_NIR, INS_SYSTEMS, INS_TEST, erreur
 
 #: (system, matricule): the key of a dossier.
 Ins = tuple[str, str]
 
-_FORMAT = re.compile(r"[1-478][0-9]{2}[0-9]{2}(?:2[AB][0-9]{3}|[0-9]{5})[0-9]{3}[0-9]{2}")
 _CORSICA = {"2A": "19", "2B": "18"}
 _BILLING = "NH"
 
@@ -41,7 +39,7 @@ class InsRules:
 
 def is_well_formed(matricule: str) -> bool:
     """Say whether the text is a matricule of 15 characters, key included; the key itself is not checked."""
-    return _FORMAT.fullmatch(matricule) is not None
+    return INS_FORMAT.fullmatch(matricule) is not None
 
 
 def key_of(number: str) -> str:

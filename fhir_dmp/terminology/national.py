@@ -5,6 +5,8 @@ INS systems: [dmp-fhir 2.1]; DMP extensions: the URLs that the published JSON of
 
 from __future__ import annotations
 
+import re
+
 from fhir_dmp.errors import Coding
 
 RFC_3986 = "urn:ietf:rfc:3986"
@@ -15,6 +17,8 @@ INS_TEST = "urn:oid:1.2.250.1.213.1.4.10"
 INS_DEMO = "urn:oid:1.2.250.1.213.1.4.11"
 #: Systems that may key a dossier, in order of preference.
 INS_SYSTEMS = (INS_NIR, INS_NIA, INS_TEST, INS_DEMO)
+#: Sex, year, month, place (Corsica: 2A, 2B), order, key.
+INS_FORMAT = re.compile(r"[1-478][0-9]{2}[0-9]{2}(?:2[AB][0-9]{3}|[0-9]{5})[0-9]{3}[0-9]{2}")
 INS_COMPUTED = "urn:oid:1.2.250.1.213.1.4.2"
 
 DMP = "https://interop.esante.gouv.fr/ig/fhir/dmp"

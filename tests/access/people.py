@@ -41,8 +41,8 @@ def matrix() -> Matrix:
 
 def ps(number: str = DOCTOR, profession: str = "10", **changes: Any) -> Caller:
     """A professional."""
-    values: dict[str, Any] = {"roles": ((PROFESSION, profession),), **changes}
-    return Caller(Actor.PROFESSIONAL, f"sub-{number}", professional=number, **values)
+    values: dict[str, Any] = {"roles": ((PROFESSION, profession),), "professional": number, **changes}
+    return Caller(Actor.PROFESSIONAL, f"sub-{number}", **values)
 
 
 def breaking_glass(number: str = STRANGER, **changes: Any) -> Caller:

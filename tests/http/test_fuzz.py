@@ -17,7 +17,7 @@ def _json(value: object) -> bytes:
 
 
 WORDS = [
-    "Patient", "Binary", "_history", "_search", "$x", "metadata", ".well-known", "..", "%2e", "é", "\x00", "", "{}", "1",
+    "Patient", "Binary", "_history", "_search", "$x", "metadata", ".well-known", "..", "%2e", "é", "\x00", "", "{}",
 ]  # fmt: skip
 HEADERS = [
     "Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Content-Encoding", "Content-Length", "If-Match",
@@ -25,7 +25,7 @@ HEADERS = [
     "X-Forwarded-For", "X-Forwarded-Host", "Authorization", "Origin", "X-Security-Context",
 ]  # fmt: skip
 HINTS = [
-    "application/fhir+json", "application/fhir+xml", "text/html", "*/*", "gzip", "bytes=0-", 'W/"1"', "*", ";", ",", "=",
+    "application/fhir+json", "application/fhir+xml", "text/html", "*/*", "gzip", "bytes=0-", 'W/"1"', "*", ";", ",",
     "q=", "q=nan", "q=1e999", "application/json-patch+json", "application/x-www-form-urlencoded", "return=minimal",
     "fhirVersion=4.0", "charset=utf-8", "for=1", "Thu, 01 Jan 2026 10:00:00 GMT", "Thu, 99 Xxx 99999 10:00:00",
 ]  # fmt: skip

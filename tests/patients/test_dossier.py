@@ -21,7 +21,7 @@ DOCTOR = {"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "89970
 ACT = consents.Act(X, "Patient/p", ("urn:oid:1.2.250.1.213.1.4.8", "285047511200314"), 0, "Opérateur", "2.25.1")
 
 
-def parameters(person: Json | None = None, consent: bool | None = True, **others: Any) -> Json:
+def parameters(person: Any = None, consent: Any = True, **others: Any) -> Json:
     listed: list[Json] = [{"name": "patient", "resource": person or patient()}]
     if consent is not None:
         listed.append({"name": "consentement", "valueBoolean": consent})

@@ -1,4 +1,4 @@
-"""A shelf of resources that can be searched with URLs: extraction, parsing, joins and meaning together, without a store."""
+"""A shelf of resources that can be searched with URLs: extraction, parsing, joins and meaning together; no store."""
 
 from __future__ import annotations
 
@@ -70,7 +70,9 @@ class Shelf:
     def _find(self, type_: str, node: Node) -> list[str]:
         resolved = resolve_joins(node, self._find, self._referenced)
         return [
-            id_ for kind, id_, held, at in self._rows if kind == type_ and matches(resolved, held, id_=id_, updated_ms=at)
+            id_
+            for kind, id_, held, at in self._rows
+            if kind == type_ and matches(resolved, held, id_=id_, updated_ms=at)
         ]
 
     def _referenced(self, source: str, param: str, node: Node) -> list[str]:

@@ -84,7 +84,12 @@ def test_dates_and_strings_may_be_parts() -> None:
             "code": {"coding": [{"code": "due"}]},
             "valueDateTime": "2024-05-10",
         },
-        {"resourceType": "Observation", "id": "text", "code": {"coding": [{"code": "note"}]}, "valueString": "Très bon"},
+        {
+            "resourceType": "Observation",
+            "id": "text",
+            "code": {"coding": [{"code": "note"}]},
+            "valueString": "Très bon",
+        },
     )
     assert shelf.find("Observation", "code-value-date=due$lt2025") == ["date"]
     assert shelf.find("Observation", "code-value-date=note$lt2025") == []

@@ -51,7 +51,9 @@ def covered(period: dict[str, str]) -> tuple[int, int]:
 
 @pytest.mark.statement("fhir-rest D105")
 @pytest.mark.parametrize("op", ["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"])
-@pytest.mark.parametrize("text", ["2024", "2024-05", "2024-05-10", "2024-05-10T10:00:00.000+02:00", "2023", "2026-01-01"])
+@pytest.mark.parametrize(
+    "text", ["2024", "2024-05", "2024-05-10", "2024-05-10T10:00:00.000+02:00", "2023", "2026-01-01"]
+)
 def test_each_prefix_follows_the_table_for_each_precision(op: str, text: str) -> None:
     expected = [name for name, period in PERIODS.items() if naive(op, interval(text, PARIS), covered(period))]
     assert ENCOUNTERS.find("Encounter", f"date={op}{text}") == expected

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from fhir_dmp.errors import BadRequest, NotFound, Unprocessable
 from fhir_dmp.terminology.aliases import TRE_A07_VISIBILITY, TRE_A08_CONFIDENTIALITY
@@ -60,7 +62,11 @@ def test_text_finds_displays_and_the_text_of_a_concept(value: str, found: list[s
 
 
 def members(url: str) -> list[tuple[str | None, str]] | None:
-    return {"http://x.example/vs": [(LOINC, "34133-9"), (LOINC, "60591-5")], "http://x.example/empty": []}.get(url)
+    found: dict[str, list[tuple[str | None, str]]] = {
+        "http://x.example/vs": [(LOINC, "34133-9"), (LOINC, "60591-5")],
+        "http://x.example/empty": [],
+    }
+    return found.get(url)
 
 
 @pytest.mark.statement("fhir-rest D94")
@@ -242,3 +248,38 @@ def test_units_keep_their_case() -> None:
     shelf = Shelf({"resourceType": "DocumentReference", "id": "d", "type": {"coding": [unit]}})
     assert shelf.find("DocumentReference", "type=http://unitsofmeasure.org|mL") == ["d"]
     assert shelf.find("DocumentReference", "type=http://unitsofmeasure.org|ML") == []
+
+
+CODINGS = st.fixed_dictionaries(
+    {}, optional={"system": st.sampled_from(["http://a", "http://b"]), "code": st.sampled_from(["X", "x", "Y", "z"])}
+)
+ASKED = st.tuples(st.sampled_from([None, "", "http://a", "http://b"]), st.sampled_from(["X", "y", "Z", ""]))
+
+
+def naive(system: str | None, code: str, codings: list[dict[str, str]]) -> bool:
+    """Say what the table of fhir-rest 6.8 says."""
+
+    def holds(coding: dict[str, str]) -> bool:
+        same = coding.get("code", "").lower() == code.lower() and "code" in coding
+        if system is None:
+            return same
+        if system == "":
+            return same and "system" not in coding
+        return coding.get("system") == system and (same or code == "")
+
+    return any(holds(coding) for coding in codings)
+
+
+@given(
+    codings=st.lists(CODINGS, max_size=3), alternatives=st.lists(ASKED, min_size=1, max_size=3), negated=st.booleans()
+)
+def test_search_agrees_with_the_definition_for_any_codings(
+    codings: list[dict[str, str]], alternatives: list[tuple[str | None, str]], negated: bool
+) -> None:
+    wanted = [(system, code) for system, code in alternatives if (system, code) not in ((None, ""), ("", ""))]
+    assume(wanted)
+    value = ",".join(code if system is None else f"{system}|{code}" for system, code in wanted)
+    shelf = Shelf({"resourceType": "DocumentReference", "id": "d", "type": {"coding": codings}})
+    expected = any(naive(system, code, codings) for system, code in wanted) is not negated
+    name = "type:not" if negated else "type"
+    assert shelf.find("DocumentReference", f"{name}={value}") == (["d"] if expected else [])

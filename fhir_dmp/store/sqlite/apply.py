@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, StaleVersion, VersionConflict
 from fhir_dmp.ports import Claim, Key, Require, Version
@@ -17,12 +18,16 @@ from fhir_dmp.store.sqlite.prepare import ReadyCommit, ReadyWrite
 _CURRENT = "SELECT pk, v, d FROM res WHERE type = ? AND id = ?"
 _INSERT_RES = "INSERT INTO res (type, id, v, u, s, d, method, date, pat, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RES = "UPDATE res SET v = ?, u = ?, s = ?, d = ?, method = ?, date = ?, pat = ?, blob = ? WHERE pk = ?"
-INSERT_AUDIT = "INSERT INTO audit (id, ts, pat, rec) VALUES (?, ?, ?, ?)"
 _KEEP_OLD = (
     "INSERT INTO hist (s, pk, v, type, u, until, d, method, pat, blob, body) "
     "SELECT r.s, r.pk, r.v, r.type, r.u, ?, r.d, r.method, r.pat, r.blob, o.body "
     "FROM res r CROSS JOIN doc o ON o.pk = r.pk WHERE r.pk = ?"
 )
+
+#: Where audit records go, and their columns.
+AUDIT = "audit (id, ts, pat, rec)"
+#: Most rows of one INSERT; smaller ones are powers of two, so that few statements need to stay prepared.
+_MOST_ROWS = 128
 
 
 @dataclass(slots=True)
@@ -83,20 +88,22 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
 
 
 def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
-    con.executemany("INSERT INTO tok (k, pk) VALUES (?, ?)", sorted((k, pk) for pk, row in rows for k in row.toks))
-    con.executemany(
-        "INSERT INTO tl (k, date, pk) VALUES (?, ?, ?)",
-        [(k, date, pk) for pk, row in rows for k, date in row.timelines],
-    )
-    con.executemany(
-        "INSERT INTO span (pk, k, w, lo, hi) VALUES (?, ?, ?, ?, ?)",
-        [(pk, *span) for pk, row in rows for span in row.spans],
-    )
-    con.executemany(
-        "INSERT INTO str (pk, k, text) VALUES (?, ?, ?)",
-        [(pk, *string) for pk, row in rows for string in row.strings],
-    )
-    con.executemany("INSERT INTO fts (rowid, text) VALUES (?, ?)", [(pk, row.text) for pk, row in rows if row.text])
+    insert_all(con, "tok (k, pk)", sorted((k, pk) for pk, row in rows for k in row.toks))
+    insert_all(con, "tl (k, date, pk)", [(k, date, pk) for pk, row in rows for k, date in row.timelines])
+    insert_all(con, "span (pk, k, w, lo, hi)", [(pk, *span) for pk, row in rows for span in row.spans])
+    insert_all(con, "str (pk, k, text)", [(pk, *string) for pk, row in rows for string in row.strings])
+    insert_all(con, "fts (rowid, text)", [(pk, row.text) for pk, row in rows if row.text])
+
+
+def insert_all(con: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert the rows, many in one statement: each statement gives up the interpreter lock and must win it back."""
+    start = 0
+    while start < len(rows):
+        size = min(_MOST_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
+        group = rows[start : start + size]
+        values = ", ".join(["(" + ", ".join("?" * len(group[0])) + ")"] * size)
+        con.execute(f"INSERT INTO {table} VALUES {values}", tuple(chain.from_iterable(group)))
+        start += size
 
 
 class Applier:
@@ -119,7 +126,7 @@ class Applier:
         if ready.blobs:
             con.executemany("INSERT OR IGNORE INTO blob (sha, n, size, chunk, z) VALUES (?, ?, ?, ?, ?)", ready.blobs)
         if ready.audit:
-            con.executemany(INSERT_AUDIT, ready.audit)
+            insert_all(con, AUDIT, ready.audit)
         if ready.notices:
             con.executemany(
                 "INSERT INTO outbox (id, event, pat, created, variables) VALUES (?, ?, ?, ?, ?)", ready.notices
@@ -134,8 +141,19 @@ class Applier:
     def _check_claims(self, claims: Iterable[Claim]) -> None:
         for claim in claims:
             row = self._con.execute("SELECT s FROM claim WHERE key = ?", (claim.key,)).fetchone()
-            if row is not None and row[0] > claim.seen:
+            # Old claims are swept: whoever looked before the oldest that is kept cannot know, and looks again.
+            if (self._oldest_claim() if row is None else row[0]) > claim.seen:
                 raise ClaimLost("Another request has just created what this one was looking for.")
+
+    def _oldest_claim(self) -> int:
+        return int(self._con.execute("SELECT value FROM meta WHERE name = 'claims'").fetchone()[0])
+
+    def forget_claims(self, kept: int) -> tuple[Version, ...]:
+        """Delete the claims that are older than the last `kept` sequences."""
+        oldest = max(self.sequence - kept, self._oldest_claim())
+        self._con.execute("DELETE FROM claim WHERE s <= ?", (oldest,))
+        self._con.execute("UPDATE meta SET value = ? WHERE name = 'claims'", (oldest,))
+        return ()
 
     def _claim(self, claims: Sequence[Claim], *, written: bool) -> None:
         if not claims:
@@ -160,16 +178,16 @@ class Applier:
         if row is None:
             pk = con.execute(_INSERT_RES, (write.type, write.id, *values)).lastrowid
             assert pk is not None
-            con.execute("INSERT INTO doc VALUES (?, ?, ?, ?)", (pk, ready.body, ready.terms, ready.order))
+            con.execute("INSERT INTO doc (pk, body) VALUES (?, ?)", (pk, ready.body))
+            con.execute("INSERT INTO trm (pk, terms, ord) VALUES (?, ?, ?)", (pk, ready.terms, ready.order))
             index.replace(con, pk, NO_ROWS, ready.rows)
             self._take(write.terms.uniques, pk, deleted=write.deleted)
         else:
             pk = row[0]
             self._supersede(ready, pk, old_deleted=bool(row[2]), index=index)
             con.execute(_UPDATE_RES, (*values, pk))
-            con.execute(
-                "UPDATE doc SET body = ?, terms = ?, ord = ? WHERE pk = ?", (ready.body, ready.terms, ready.order, pk)
-            )
+            con.execute("UPDATE doc SET body = ? WHERE pk = ?", (ready.body, pk))
+            con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
         return version_of(ready, self.sequence)
 
     def _supersede(self, ready: ReadyWrite, pk: int, *, old_deleted: bool, index: IndexChange) -> None:
@@ -180,7 +198,7 @@ class Applier:
     def reindex(self, pk: int, old_type: str, ready: ReadyWrite, index: IndexChange) -> None:
         """Replace the index rows and the unique keys of a resource; its stored terms are still the old ones."""
         con = self._con
-        old = unpack_terms(con.execute("SELECT terms FROM doc WHERE pk = ?", (pk,)).fetchone()[0])
+        old = unpack_terms(con.execute("SELECT terms FROM trm WHERE pk = ?", (pk,)).fetchone()[0])
         index.replace(con, pk, self._codec.rows(old_type, old), ready.rows)
         if old.uniques:
             con.executemany("DELETE FROM uq WHERE key = ? AND pk = ?", [(key, pk) for key in old.uniques])

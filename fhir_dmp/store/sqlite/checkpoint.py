@@ -7,20 +7,23 @@ over from its beginning. https://www.sqlite.org/wal.html#checkpointing
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from threading import Condition, Thread
 
 #: The log is moved when about so much was written to it, or when nothing was written for a while.
 LOG_BYTES = 64 * 1024 * 1024
 IDLE_S = 2.0
+#: Rounds are repeated while the last one was long, because writers filled the log meanwhile.
+_ROUNDS, _SHORT_S = 5, 0.02
 
 
 class Checkpointer:
     """The thread, and the estimate of what is in the log."""
 
-    def __init__(self, con: sqlite3.Connection, exclusively: Callable[[Callable[[], None]], bool]) -> None:
+    def __init__(self, con: sqlite3.Connection, alone: Callable[[Callable[[], None]], None]) -> None:
         self._con = con
-        self._exclusively = exclusively
+        self._alone = alone
         self._changed = Condition()
         self._pending = 0
         self._recent = 0
@@ -49,8 +52,12 @@ class Checkpointer:
         while self._wait():
             self._pending = 0
             try:
-                self._move()
-                self._exclusively(self._move)
+                for _ in range(_ROUNDS):
+                    started = time.monotonic()
+                    self._move()
+                    if time.monotonic() - started < _SHORT_S:
+                        break
+                self._alone(self._move)
             except sqlite3.Error:
                 # Nothing is lost: the log keeps what could not be moved, and the next round tries again.
                 continue

@@ -1,12 +1,14 @@
 """How values become columns: hashed keys, compressed bodies, packed terms, index rows, full-text words. Pure.
 
 Keys of terms are 63-bit BLAKE2b hashes under a secret of the file, so that nobody outside can craft two terms that
-fall together.
+fall together. The upper bits of a token's key come from its value alone: `identifier=s:x|1` and `identifier=c:1`, or
+`patient=r:Patient/1` and `subject=r:Patient/1`, are neighbours in the index and share its pages.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +24,6 @@ from fhir_dmp.store.sqlite.schema import NO_DATE
 COMPRESS_ABOVE = 1024
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _LEVEL = 1
-#: Making a (de)compressor costs three times what a body does. Each serves one thread at a time: taken, used, put back.
-_compressors: list[zstandard.ZstdCompressor] = []
-_decompressors: list[zstandard.ZstdDecompressor] = []
 
 #: Parameters whose tokens name the patient: their postings are timelines, in order of date.
 _PATIENT_PARAMS = frozenset(("patient", "subject", "patient.identifier", "subject.identifier"))
@@ -32,33 +31,32 @@ _PATIENT_PARAMS = frozenset(("patient", "subject", "patient.identifier", "subjec
 #: Widths of spans are sorted into classes, so that a bound on `hi` is also a bound on `lo` (see spans.py).
 WIDTHS: tuple[float, ...] = (1.0, 1e3, 6.1e4, 8.7e7, 2.7e9, 3.2e10, 1e12)
 
-TokRow = tuple[int, int]
+#: Lower bits of a token's key, which come from all of it; the upper ones only make neighbours.
+_OWN_BITS = 39
+_OWN = (1 << _OWN_BITS) - 1
+
+
+class _Zstd(threading.local):
+    """One compressor for each thread: making one costs more than using it on a small body."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
 
 
 def pack(data: bytes) -> bytes:
     """Return the bytes as they are stored: compressed when large (or when they could be taken for compressed)."""
     if len(data) <= COMPRESS_ABOVE and not data.startswith(_MAGIC):
         return data
-    try:
-        compressor = _compressors.pop()
-    except IndexError:
-        compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    packed = compressor.compress(data)
-    _compressors.append(compressor)
-    return packed
+    return _zstd.compressor.compress(data)
 
 
 def unpack(data: bytes) -> bytes:
     """Return the bytes that were packed."""
-    if not data.startswith(_MAGIC):
-        return data
-    try:
-        decompressor = _decompressors.pop()
-    except IndexError:
-        decompressor = zstandard.ZstdDecompressor()
-    plain = decompressor.decompress(data)
-    _decompressors.append(decompressor)
-    return plain
+    return _zstd.decompressor.decompress(data) if data.startswith(_MAGIC) else data
 
 
 def pack_terms(terms: Terms) -> bytes:
@@ -90,6 +88,16 @@ def names_patient(token: str) -> bool:
     """
     param, _, value = token.partition("=")
     return param in _PATIENT_PARAMS and value != "0"
+
+
+def value_of(token: str) -> str:
+    """Return what is left of a token without its parameter, kind and system.
+
+    >>> value_of("type=s:http://loinc.org|1"), value_of("type=c:1"), value_of("subject=r:Patient/1"), value_of("a=0")
+    ('1', '1', 'Patient/1', '0')
+    """
+    value = token.partition("=")[2]
+    return value.rpartition("|")[2] if "|" in value else value.partition(":")[2] or value
 
 
 def width_class(low: float, high: float) -> int:
@@ -146,13 +154,19 @@ class Codec:
 
     def __init__(self, secret: bytes) -> None:
         self._seed = hashlib.blake2b(key=secret, digest_size=8)
-        #: key(type, term): the hash, remembered for the terms that come again and again.
-        self.key = lru_cache(maxsize=1 << 15)(self._key)
+        #: key(type, name): the hash of a parameter's name, or of a patient.
+        self.key = lru_cache(maxsize=1 << 12)(self._key)
+        #: token(type, token): the hash, and whether it is kept in a timeline; remembered for those that come again.
+        self.token = lru_cache(maxsize=1 << 15)(self._key_and_kind)
 
     def _key(self, type_: str, term: str) -> int:
         state = self._seed.copy()
         state.update(f"{type_}\n{term}".encode())
         return int.from_bytes(state.digest(), "big") >> 1
+
+    def _key_and_kind(self, type_: str, token: str) -> tuple[int, bool]:
+        near = self._key("", value_of(token)) >> _OWN_BITS << _OWN_BITS
+        return near | (self._key(type_, token) & _OWN), names_patient(token)
 
     def rows(self, type_: str, terms: Terms) -> IndexRows:
         """Return the index rows of terms; `type_` is the indexed type."""
@@ -160,10 +174,11 @@ class Codec:
         date = sort_date(terms)
         toks, timelines = set(), set()
         for token in terms.tokens:
-            if names_patient(token):
-                timelines.add((key(type_, token), date))
+            hashed, dated = self.token(type_, token)
+            if dated:
+                timelines.add((hashed, date))
             else:
-                toks.add(key(type_, token))
+                toks.add(hashed)
         return IndexRows(
             frozenset(toks),
             frozenset(timelines),

@@ -29,7 +29,7 @@ from fhir_dmp.search.query import (
     Term,
     Words,
 )
-from fhir_dmp.store.sqlite.codec import Codec, column_of, index_word, names_patient
+from fhir_dmp.store.sqlite.codec import Codec, column_of, index_word, indexed_type
 from fhir_dmp.store.sqlite.spans import Fragment, condition
 
 #: Above this many point look-ups (candidates times keys), a list of keys is turned into a set of rows once.
@@ -47,9 +47,13 @@ class Scope:
     type: str
     deleted: bool = False
 
-    def key(self, term: str) -> int:
-        """Return the hash of a token, or of the name of a parameter."""
-        return self.codec.key("-" + self.type if self.deleted else self.type, term)
+    def key(self, name: str) -> int:
+        """Return the hash of the name of a parameter."""
+        return self.codec.key(indexed_type(self.type, self.deleted), name)
+
+    def token(self, token: str) -> tuple[int, bool]:
+        """Return the hash of a token, and whether its postings are a timeline."""
+        return self.codec.token(indexed_type(self.type, self.deleted), token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,8 @@ def _exists(source: str, params: tuple[object, ...]) -> Fragment:
 
 
 def _term(key: str, scope: Scope, row: Candidate) -> Fragment:
-    hashed = scope.key(key)
-    if names_patient(key):
+    hashed, dated = scope.token(key)
+    if dated:
         return _exists(f"tl x WHERE x.k = ? AND x.date = {row.date} AND x.pk = {row.pk}", (hashed,))
     return _exists(f"tok x WHERE x.k = ? AND x.pk = {row.pk}", (hashed,))
 
@@ -131,7 +135,8 @@ def split_keys(keys: Sequence[str], scope: Scope) -> tuple[list[int], list[int]]
     dated: list[int] = []
     plain: list[int] = []
     for key in dict.fromkeys(keys):
-        (dated if names_patient(key) else plain).append(scope.key(key))
+        hashed, is_dated = scope.token(key)
+        (dated if is_dated else plain).append(hashed)
     return dated, plain
 
 

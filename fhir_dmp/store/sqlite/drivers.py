@@ -25,15 +25,26 @@ from fhir_dmp.search.query import (
     Term,
     Words,
 )
-from fhir_dmp.store.sqlite.codec import names_patient
 from fhir_dmp.store.sqlite.conditions import Scope, full_text, json_list, split_keys, text_condition
 from fhir_dmp.store.sqlite.spans import condition, lo_range, ranges
 
-#: Counting stops here at first; a condition below it is taken at once.
-FEW = 64
-#: And here at the second look; above, no condition alone is selective.
-MANY = 4096
 UNKNOWN = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Where choices change. few: counting stops here at first, a condition below it is taken at once. many: counting
+
+    stops here at the second look; above it no condition is selective. patience: instructions of SQLite after which a
+    walk along an ordered index is given up (a million take some tens of milliseconds).
+    """
+
+    few: int = 64
+    many: int = 4096
+    patience: int = 800_000
+
+
+TUNING = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +68,8 @@ def driver_of(node: Node, scope: Scope) -> Driver | None:
     """Return the driver of a node, None when only a scan finds its rows."""
     match node:
         case Term(key):
-            dated = names_patient(key)
-            return Driver(node, "tl d" if dated else "tok d", "d.k = ?", (scope.key(key),), dated=dated)
+            hashed, dated = scope.token(key)
+            return Driver(node, "tl d" if dated else "tok d", "d.k = ?", (hashed,), dated=dated)
         case AnyTerm(keys):
             return _any_term(node, keys, scope)
         case Ids(ids):
@@ -134,17 +145,13 @@ def _union(node: Node, parts: Sequence[Driver | None]) -> Driver | None:
 class Choice:
     """How to run a search on one type. driver None: no index helps. rest: what is still to be probed, best first.
 
-    nothing: no row can match.
+    nothing: no row can match. selective: the driver yields so few candidates that any order can be made of them.
     """
 
     driver: Driver | None
     rest: tuple[Node, ...]
     nothing: bool = False
-
-    @property
-    def selective(self) -> bool:
-        """Whether the driver yields so few candidates that any order can be made of them."""
-        return self.driver is not None and self.driver.estimate < MANY
+    selective: bool = False
 
 
 def conjuncts(node: Node) -> list[Node]:
@@ -154,7 +161,7 @@ def conjuncts(node: Node) -> list[Node]:
     return [] if isinstance(node, Everything) else [node]
 
 
-def choose(con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
+def choose(con: sqlite3.Connection, node: Node, scope: Scope, tuning: Tuning = TUNING) -> Choice:
     """Count the rows of each condition, up to a bound, and choose."""
     parts = conjuncts(node)
     if any(isinstance(part, Nothing) for part in parts):
@@ -163,20 +170,33 @@ def choose(con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
     undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
     if not drivers:
         return Choice(None, tuple(undriven))
-    for bound in (FEW, MANY):
-        drivers = sorted((_counted(con, driver, bound) for driver in drivers), key=lambda driver: driver.estimate)
+    best, *others = _compared(con, drivers, tuning)
+    rest = [] if best.exact else [best.node]
+    rest += [other.node for other in others]
+    selective = best.estimate < tuning.many
+    return Choice(best, (*rest, *undriven), nothing=best.estimate == 0, selective=selective)
+
+
+def _compared(con: sqlite3.Connection, drivers: list[Driver], tuning: Tuning) -> list[Driver]:
+    """Return the drivers, counted as far as needed to know which yields the fewest rows; that one first."""
+    # A patient has few documents beside what is stored: counting these first, and in full, bounds all other counts.
+    drivers = sorted(drivers, key=lambda driver: not driver.dated)
+    for bound in (tuning.many,) if drivers[0].dated else (tuning.few, tuning.many):
+        least, counted = bound, []
+        for driver in drivers:
+            counted.append(_counted(con, driver, least, tuning.few))
+            least = min(least, max(counted[-1].estimate, 1))
+        drivers = sorted(counted, key=lambda driver: driver.estimate)
         if drivers[0].estimate < bound:
             break
-    best, *others = drivers
-    rest = [] if best.exact else [best.node]
-    return Choice(best, (*rest, *(other.node for other in others), *undriven), nothing=best.estimate == 0)
+    return drivers
 
 
-def _counted(con: sqlite3.Connection, driver: Driver, bound: int) -> Driver:
-    if not driver.countable or driver.estimate < FEW:
+def _counted(con: sqlite3.Connection, driver: Driver, bound: int, few: int) -> Driver:
+    if not driver.countable or driver.estimate < few:
         return driver
     # DISTINCT would gather everything before the first row comes; duplicates only make the estimate higher.
     rows = driver.rows.replace("SELECT DISTINCT", "SELECT").replace(" UNION ", " UNION ALL ")
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {rows} WHERE {driver.where} LIMIT ?)"
     found = int(con.execute(sql, (*driver.params, bound)).fetchone()[0])
-    return replace(driver, estimate=found if found < bound else max(bound, found))
+    return replace(driver, estimate=found)

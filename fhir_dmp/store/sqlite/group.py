@@ -62,18 +62,6 @@ class GroupCommit(Generic[Work, Result]):
             raise job.error
         return job.result  # type: ignore[return-value]  # a job without error has its result
 
-    def exclusively(self, action: Callable[[], None]) -> bool:
-        """Run the action while no group runs, if none runs now; say whether it ran."""
-        with self._mutex:
-            if self._busy:
-                return False
-            self._busy = True
-        try:
-            action()
-        finally:
-            self._hand_over()
-        return True
-
     def _lead(self) -> None:
         with self._mutex:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), MOST))]

@@ -33,7 +33,7 @@ def task(key: Key, terms: Callable[[Version], Terms], codec: Codec) -> Callable[
         index = IndexChange()
         applier.reindex(pk, key.type, ready, index)
         index.flush(con)
-        con.execute("UPDATE doc SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
+        con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
         con.execute("UPDATE res SET date = ?, pat = ? WHERE pk = ?", (ready.date, write.terms.patient, pk))
         return ()
 

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_dmp.errors import StoreUnavailable
 from fhir_dmp.ports import Version
-from fhir_dmp.store.sqlite.apply import INSERT_AUDIT, Applier
+from fhir_dmp.store.sqlite.apply import AUDIT, Applier, insert_all
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.connections import unavailable
 from fhir_dmp.store.sqlite.group import FileLock, GroupCommit, Job
 from fhir_dmp.store.sqlite.prepare import AuditRow, ReadyCommit
 
-Task = ReadyCommit | Callable[[Applier], tuple[Version, ...]]
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """An action that needs the write lock, but no transaction."""
+
+    action: Callable[[], None]
+
+
+Change = ReadyCommit | Callable[[Applier], tuple[Version, ...]]
+Task = Change | Alone
 _Job = Job[Task, tuple[Version, ...]]
 
 
@@ -34,39 +44,48 @@ class Writer:
         self._groups: GroupCommit[Task, tuple[Version, ...]] = GroupCommit(self._run)
         self._closed = False
 
-    def commit(self, task: Task) -> tuple[Version, ...]:
+    def commit(self, task: Change) -> tuple[Version, ...]:
         """Write a prepared commit, or run a task on the applier, in some transaction; durable when it returns."""
         if self._closed:
             raise StoreUnavailable("The store is closed.")
         return self._groups.submit(task)
 
-    def exclusively(self, action: Callable[[], None]) -> bool:
-        """Run the action while nobody writes, in any process, if this one is idle; say whether it ran."""
-
-        def locked() -> None:
-            with self._lock:
-                action()
-
-        return self._groups.exclusively(locked)
+    def alone(self, action: Callable[[], None]) -> None:
+        """Run the action in its turn, while no process writes."""
+        self._groups.submit(Alone(action))
 
     def close(self) -> None:
-        """Wait for the group under way, then close."""
+        """Wait for the commits under way, then close."""
         self._closed = True
-        while not self.exclusively(self._con.close):
-            self._groups.submit(_nothing)
+        self.alone(self._con.close)
         self._lock.close()
 
     def _run(self, group: Sequence[_Job]) -> None:
+        changes = [job for job in group if not isinstance(job.work, Alone)]
         with self._lock:
-            try:
-                self._transaction(group)
-            except (sqlite3.Error, OSError) as error:
-                self._undo()
-                self._one_by_one(group, error)
-            except BaseException:
-                self._undo()
-                raise
-        self._written(sum(_size(job.work) for job in group))
+            if changes:
+                self._write(changes)
+            for job in group:
+                if isinstance(job.work, Alone):
+                    self._run_alone(job, job.work)
+        self._written(sum(_size(job.work) for job in changes))
+
+    def _run_alone(self, job: _Job, work: Alone) -> None:
+        try:
+            work.action()
+            job.result = ()
+        except Exception as error:
+            job.error = error
+
+    def _write(self, group: Sequence[_Job]) -> None:
+        try:
+            self._transaction(group)
+        except (sqlite3.Error, OSError) as error:
+            self._undo()
+            self._one_by_one(group, error)
+        except BaseException:
+            self._undo()
+            raise
 
     def _one_by_one(self, group: Sequence[_Job], error: Exception) -> None:
         for job in group:
@@ -99,7 +118,7 @@ class Writer:
         if changes:
             self._changes(changes)
         if trail:
-            con.executemany(INSERT_AUDIT, trail)
+            insert_all(con, AUDIT, trail)
         con.execute("COMMIT")
 
     def _changes(self, jobs: Sequence[_Job]) -> None:
@@ -116,8 +135,7 @@ class Writer:
         job.result = job.error = None
         con.execute("SAVEPOINT one")
         try:
-            work = job.work
-            job.result = applier.apply(work) if isinstance(work, ReadyCommit) else work(applier)
+            job.result = _apply(applier, job.work)
         except (sqlite3.Error, OSError):
             raise
         except Exception as error:
@@ -127,8 +145,11 @@ class Writer:
         con.execute("RELEASE one")
 
 
-def _nothing(_: Applier) -> tuple[Version, ...]:
-    return ()
+def _apply(applier: Applier, work: Task) -> tuple[Version, ...]:
+    if isinstance(work, ReadyCommit):
+        return applier.apply(work)
+    assert not isinstance(work, Alone)
+    return work(applier)
 
 
 def _size(task: Task) -> int:
