@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from fhir_dmp.errors import BadRequest
 
@@ -123,8 +123,9 @@ class Database:
         if wanted:
             make_indexes(self.raw[name], wanted)
         elif name not in self.raw.list_collection_names():
-            # a collection must exist before a transaction writes to it
-            self.raw.create_collection(name)
+            # a collection must exist before a transaction writes to it; another process may be faster
+            with suppress(CollectionInvalid):
+                self.raw.create_collection(name)
 
     def _field(self, field: str) -> str:
         if field != ADDRESS:
