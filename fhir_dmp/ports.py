@@ -32,6 +32,7 @@ class Version:
     """One stored version. `body` is the exact JSON served (empty on a deletion); times in ms since the epoch, UTC.
 
     method: the interaction that made it (POST, PUT, PATCH, DELETE). blob: sha-256 of the content of a Binary.
+    seq: unique to the version; each write of a commit takes the next one, in order.
     """
 
     type: str
@@ -56,7 +57,8 @@ class Write:
     """One new version to store.
 
     version: the number of this version; the current one must be `version - 1` (0: the resource must not exist; a
-    tombstone counts as existing). body: exact JSON with id and meta already set. deleted: a tombstone, body empty.
+    tombstone counts as existing). body: exact JSON with id and meta already set. deleted: a tombstone, body empty; its
+    terms are not searched, they only tell the history whose it is (HistoryQuery.node).
     """
 
     type: str
@@ -261,6 +263,9 @@ class ResourceStore(Protocol):
 
         Returns the last id done, or None when the type is finished. Safe to run beside writers and to restart.
         """
+
+    def sweep(self) -> int:
+        """Remove staged contents that no version names and that are older than a day; return how many."""
 
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type are stored (approximate is fine)."""

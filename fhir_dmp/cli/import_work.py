@@ -95,7 +95,7 @@ _here: list[_Process] = []
 def prepare(settings: Settings, rules: Any) -> None:
     """Build the services of this process. A replaced document that is absent does not stop an import."""
     services = build(settings)
-    lenient = replace(services, documents=replace(services.documents, absent_targets=True))
+    lenient = replace(services, documents=replace(services.documents, absent_targets=True, traits_check="warn"))
     _here[:] = [_Process(lenient, rules)]
 
 

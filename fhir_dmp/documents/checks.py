@@ -227,14 +227,14 @@ def _only_match(query: tuple[str, str], path: str, case: Case) -> Held:
 
 
 def unresolved_issues(case: Case, links: Mapping[str, str]) -> list[Issue]:
-    """Return an error for each `urn:` reference that no entry of the bundle answers."""
+    """Return an error for each `urn:` reference that no entry of the bundle answers (contained ones are kept)."""
     found = []
     for entry in case.entries:
         if entry.slice is Slice.FHIR_DOCUMENT or entry.slice not in (*CREATED, Slice.FOLDER_UPDATE):
             continue
         resolve = resolver(links, case.rules.fhir_base, entry.full_url)
         for text, path in link_values(entry.resource, entry.place):
-            if text.startswith("urn:") and resolve(text) is None:
+            if text.startswith("urn:") and ".contained[" not in path and resolve(text) is None:
                 issue = Issue("not-found", "No entry of this bundle has this fullUrl.", expression=(path,))
                 found.append(issue)
     return found

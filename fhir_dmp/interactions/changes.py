@@ -125,17 +125,29 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     if payload.resource is not None or key.type != "Binary":
         _same_id(of_type(payload.resource, key.type), key)
     current = services.store.read(key)
+    if current is not None and not current.deleted:
+        authorise.to_see(call, current, services)  # before any answer that would tell that it exists
     check_match(current, conditions)
     resource, blob = _body(payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
     allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
+    resource = allowed.resource or resource
     issues = (*checked(resource, services), *allowed.issues)
     same_blob = (blob.sha256 if blob else None) == (current.blob if current else None)
     if before is not None and current is not None and same_blob and same_content(before, resource):
         return Change("update", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, resource, current.version if current else 0, "PUT", blob)
     status = 200 if before is not None else 201
-    return Change("update", status, draft=draft, previous=current, patient=allowed.patient, issues=issues, key=key)
+    return Change(
+        "update",
+        status,
+        draft=draft,
+        previous=current,
+        patient=allowed.patient,
+        issues=issues,
+        key=key,
+        details=allowed.details,
+    )
 
 
 def _same_id(resource: Json, key: Key) -> None:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fhir_dmp.access.consent import Reading
 from fhir_dmp.access.consent_rules import check_consent, may_write_consent
 from fhir_dmp.access.decide import enter
-from fhir_dmp.access.decision import Decision, Op
+from fhir_dmp.access.decision import Op
 from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
-from fhir_dmp.documents.attributes import changed_document, changed_list
-from fhir_dmp.documents.labels import LabelContext
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.documents.labels import visibility_of
+from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
+from fhir_dmp.documents.metadata import is_archived
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions import authorise, gather
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.ports import Version
+from fhir_dmp.ports import AuditQuery, Version
 from fhir_dmp.search.query import Term, both
 
 LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
@@ -122,7 +126,7 @@ def _list(call: Call, intent: _Intent, services: Services) -> Permit:
     elif not call.caller.is_admin:
         raise Forbidden("Only administrators write lists that belong to no patient.")
     if intent.before is not None and intent.after is not None:
-        changed_list(intent.before, intent.after, services.documents)
+        return Permit(patient=patient, resource=settle_list(intent.before, intent.after, services.documents))
     return Permit(patient=patient)
 
 
@@ -149,13 +153,47 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
         return _administered(call, intent)
     patient = _patient(intent)
     assert patient is not None
-    facts = gather.facts_of(patient, services)
-    labels = LabelContext(services.documents, _is_minor(facts, services))
-    replaced = _is_replaced(intent, services)
-    change = changed_document(intent.before, intent.after, labels, services.documents, replaced=replaced)
-    for act in change.acts:
-        _decide(call, Op(act.value), intent.before, change.resource, patient, services)
-    return Permit(patient=patient, resource=change.resource, issues=change.issues, details=change.details)
+    circumstances = Circumstances(
+        services.documents,
+        minor=_is_minor(gather.facts_of(patient, services), services),
+        successor=_is_replaced(intent, services),
+        consulted=_is_consulted(intent, patient, services),
+    )
+    settled = settle(intent.before, intent.after, circumstances)
+    for op in _ops(intent.before, settled):
+        _decide(call, op, intent, settled, patient, services)
+    return Permit(patient=patient, resource=settled, details=_label_details(intent.before, settled))
+
+
+def _ops(before: Json, after: Json) -> Iterator[Op]:
+    """Yield what a change of attributes does, in the words of the access decision."""
+    if before.get("status") != after.get("status"):
+        yield Op.DELETE if after.get("status") == "entered-in-error" else Op.REPLACE
+    if visibility_of(before) != visibility_of(after):
+        yield Op.UPDATE_LABEL
+    if is_archived(before) != is_archived(after):
+        yield Op.ARCHIVE
+
+
+def _label_details(before: Json, after: Json) -> tuple[tuple[str, str], ...]:
+    old, new = visibility_of(before), visibility_of(after)
+    return () if old == new else (("labels-before", " ".join(old) or "N"), ("labels-after", " ".join(new) or "N"))
+
+
+def _is_consulted(intent: _Intent, patient: str, services: Services) -> bool:
+    """Say whether the trail holds a consultation of the document by the patient; only a new hiding label asks."""
+    assert intent.before is not None
+    assert intent.after is not None
+    assert intent.current is not None
+    if not set(visibility_of(intent.after)) - set(visibility_of(intent.before)) - {"MASQUE_PS"}:
+        return False
+    name = f"DocumentReference/{intent.current.id}/"
+
+    def by_patient(entry: AuditRecord) -> bool:
+        read = entry.kind in ("read", "vread", "iti-68") and entry.outcome == "0"
+        return read and entry.actor == Actor.PATIENT.value and any(each.startswith(name) for each in entry.what)
+
+    return bool(services.store.audit(AuditQuery(patient=patient, count=1, keep=by_patient)).records)
 
 
 def _is_minor(facts: PatientFacts, services: Services) -> bool | None:
@@ -179,12 +217,12 @@ def _is_replaced(intent: _Intent, services: Services) -> bool:
     return bool(services.store.find("DocumentReference", node, 1))
 
 
-def _decide(call: Call, op: Op, before: Json, after: Json, patient: str, services: Services) -> Decision:
+def _decide(call: Call, op: Op, intent: _Intent, after: Json, patient: str, services: Services) -> None:
+    assert intent.before is not None
     facts = gather.facts_of(patient, services)
     decision = enter(call.caller, op, facts, services.access, documents=True)
     if decision.permitted:
-        wanted = Change(op, document_facts(before), document_facts(after))
+        wanted = Change(op, document_facts(intent.before), document_facts(after))
         decision = may_write(call.caller, decision, wanted, facts, services.access)
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
-    return decision
+        raise refusal(decision, services.canonical, "DocumentReference")

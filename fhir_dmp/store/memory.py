@@ -179,6 +179,10 @@ class MemoryStore:
         with self._lock:
             return self._sequence
 
+    def sweep(self) -> int:
+        """Nothing outlives the process, so nothing is swept."""
+        return 0
+
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type there are."""
         with self._lock:

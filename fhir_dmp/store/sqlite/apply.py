@@ -139,8 +139,19 @@ class Applier:
     def _check_claims(self, claims: Iterable[Claim]) -> None:
         for claim in claims:
             row = self._con.execute("SELECT s FROM claim WHERE key = ?", (claim.key,)).fetchone()
-            if row is not None and row[0] > claim.seen:
+            # Old claims are swept: whoever looked before the oldest that is kept cannot know, and looks again.
+            if (self._oldest_claim() if row is None else row[0]) > claim.seen:
                 raise ClaimLost("Another request has just created what this one was looking for.")
+
+    def _oldest_claim(self) -> int:
+        return int(self._con.execute("SELECT value FROM meta WHERE name = 'claims'").fetchone()[0])
+
+    def forget_claims(self, kept: int) -> tuple[Version, ...]:
+        """Delete the claims that are older than the last `kept` sequences."""
+        oldest = max(self.sequence - kept, self._oldest_claim())
+        self._con.execute("DELETE FROM claim WHERE s <= ?", (oldest,))
+        self._con.execute("UPDATE meta SET value = ? WHERE name = 'claims'", (oldest,))
+        return ()
 
     def _claim(self, claims: Sequence[Claim], *, written: bool) -> None:
         if not claims:

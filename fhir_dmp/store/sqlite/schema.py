@@ -112,5 +112,5 @@ def _step(con: sqlite3.Connection, number: int) -> None:
         if statement.strip():
             con.execute(statement)
     if number == 0:
-        con.execute("INSERT INTO meta VALUES ('seq', 0), ('key', ?)", (secrets.token_bytes(16),))
+        con.execute("INSERT INTO meta VALUES ('seq', 0), ('claims', 0), ('key', ?)", (secrets.token_bytes(16),))
     con.execute(f"PRAGMA user_version = {number + 1}")

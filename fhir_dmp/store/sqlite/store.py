@@ -11,10 +11,9 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
-from fhir_dmp.search.order import ordered
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.store.sqlite import blobs, history, reindex, select, trail, verify, versions
+from fhir_dmp.store.sqlite import blobs, history, pages, reindex, select, trail, verify, versions
 from fhir_dmp.store.sqlite.blobs import INLINE_LIMIT, SqliteBlobs
 from fhir_dmp.store.sqlite.checkpoint import Checkpointer
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
@@ -31,7 +30,7 @@ _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times that a file is opened with. Bytes, except where the name says otherwise."""
+    """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered."""
 
     mmap_bytes: int = 256 * 1024 * 1024
     writer_cache_kib: int = 64 * 1024
@@ -39,6 +38,7 @@ class Limits:
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
+    claims_kept: int = 1_000_000
     tuning: Tuning = TUNING
 
 
@@ -99,38 +99,7 @@ class SqliteStore:
         with self._readers.borrow(snapshot=True) as con:
             bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
             node = self._resolved(con, search.node)
-            found: list[select.Found] = []
-            total = 0
-            for type_ in dict.fromkeys(search.types):
-                scope = Scope(self._codec, type_)
-                choice = self._choose(con, node, scope)
-                limit = search.count + 1 if search.count > 0 else 0
-                rows = select.page(con, search, scope, choice, limit, self._limits.tuning)
-                found += rows
-                if search.total:
-                    whole = search.after is None and search.before is None and len(rows) <= search.count
-                    counted = whole and search.count > 0
-                    total += len(rows) if counted else select.total(con, scope, choice, search.bound)
-            return self._page(con, search, found, bound, total)
-
-    def _page(self, con: sqlite3.Connection, search: Search, found: list[select.Found], bound: int, total: int) -> Page:
-        if len(search.types) > 1:
-            found = ordered(search.sort, found, lambda row: row.place)
-            found = found[-search.count - 1 :] if search.before is not None else found[: search.count + 1]
-        elif search.before is not None:
-            found.reverse()
-        more = len(found) > search.count
-        backwards = search.before is not None
-        if more:
-            found = found[1:] if backwards else found[:-1]
-        bodies = versions.by_pk(con, [row.pk for row in found])
-        return Page(
-            tuple([bodies[row.pk] for row in found]),
-            next=found[-1].place if found and (backwards or more) else None,
-            previous=found[0].place if found and (more if backwards else search.after is not None) else None,
-            bound=bound,
-            total=total if search.total else None,
-        )
+            return pages.page(con, search, node, self._codec, bound, self._limits.tuning)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -232,7 +201,11 @@ class SqliteStore:
         return {type_: number for type_, number in counts.items() if number}
 
     def sweep(self, older_than_s: float = 86_400) -> int:
-        """Delete contents that no version refers to, files only when older than this; return how many."""
+        """Delete contents that no version refers to, files only when older than this; return how many.
+
+        Claims that no request under way can still depend on are forgotten as well.
+        """
+        self._writer.commit(lambda applier: applier.forget_claims(self._limits.claims_kept))
         with self._readers.borrow() as con:
             idle = blobs.unreferenced(con)
         deleted: list[int] = []

@@ -11,9 +11,9 @@ from threading import Event
 
 import pytest
 
-from fhir_dmp.errors import ConfigurationError, StoreUnavailable, VersionConflict
+from fhir_dmp.errors import ClaimLost, ConfigurationError, StoreUnavailable, VersionConflict
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.ports import AuditQuery, Commit, Key, Version
+from fhir_dmp.ports import AuditQuery, Claim, Commit, Key, Version
 from fhir_dmp.search.query import Everything
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.store.sqlite import Limits, SqliteStore, open_sqlite
@@ -264,3 +264,20 @@ def test_contents_that_nobody_refers_to_are_swept(sqlite: SqliteStore) -> None:
     assert [sqlite.blobs.size(blob.sha256) for blob in loose] == [None, None]
     assert sqlite.read(Key("Binary", "b1")) is not None
     assert sqlite.verify() == []
+
+
+def test_old_claims_are_forgotten_without_being_forgiven(path: Path) -> None:
+    store = open_sqlite(path, Limits(claims_kept=3))
+    try:
+        store.commit(Commit(claims=(Claim("old", 0),)))
+        put(store, *(doc(f"a{n}") for n in range(5)))
+        store.commit(Commit(claims=(Claim("young", 0),)))
+        store.sweep()
+        count = store._writer._con.execute("SELECT count(*) FROM claim").fetchone()[0]
+        assert count == 1
+        for lost in (Claim("old", 0), Claim("young", 5), Claim("never seen", 1)):
+            with pytest.raises(ClaimLost):
+                store.commit(Commit(claims=(lost,)))
+        store.commit(Commit(claims=(Claim("old", store.sequence()),)))
+    finally:
+        store.close()
