@@ -7,7 +7,7 @@ import sqlite3
 from fhir_dmp.ports import Page
 from fhir_dmp.search.order import ordered
 from fhir_dmp.search.query import Node, Position, Search
-from fhir_dmp.store.sqlite import select, versions
+from fhir_dmp.store.sqlite import select, timeline, versions
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.conditions import Scope
 from fhir_dmp.store.sqlite.drivers import Choice, Tuning, choose
@@ -36,6 +36,8 @@ def _of_type(
     con: sqlite3.Connection, search: Search, scope: Scope, choice: Choice, tuning: Tuning
 ) -> tuple[list[Row], int]:
     """Return the rows of one type in the order they were asked for, one more than the page holds, and their total."""
+    if not choice.nothing and timeline.serves(search, choice):
+        return timeline.first(con, search, scope, choice)
     limit = search.count + 1 if search.count > 0 else 0
     first = limit > 0 and search.after is None and search.before is None
     everything = False
