@@ -99,12 +99,15 @@ class SqliteStore:
         """Return one page; everything is read from one snapshot."""
         with self._readers.borrow(snapshot=True) as con:
             bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
-            node = self._resolved(con, search.node)
+            resolved: dict[Node, Node] = {}
             found: list[select.Found] = []
             total = 0
             for type_ in dict.fromkeys(search.types):
                 scope = Scope(self._codec, type_)
-                choice = self._choose(con, node, scope)
+                node = search.node_of(type_)
+                if node not in resolved:
+                    resolved[node] = self._resolved(con, node)
+                choice = self._choose(con, resolved[node], scope)
                 limit = search.count + 1 if search.count > 0 else 0
                 rows = select.page(con, search, scope, choice, limit, self._limits.tuning)
                 found += rows
@@ -195,6 +198,13 @@ class SqliteStore:
         """Return the last sequence."""
         with self._readers.borrow() as con:
             return int(con.execute(_SEQUENCE).fetchone()[0])
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        marks = ", ".join("?" * len(keys))
+        with self._readers.borrow() as con:
+            found = dict(con.execute(f"SELECT key, s FROM claim WHERE key IN ({marks})", tuple(keys)))
+        return tuple([found.get(key, 0) for key in keys])
 
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing."""
