@@ -313,7 +313,8 @@ class RequestInfo:
     """What the corridor knows of the HTTP request beside its content.
 
     base: public FHIR base URL without trailing slash. raw: method and URL as received, for the audit of searches
-    (never logged). prefer_return: minimal, representation or OperationOutcome. strict: Prefer handling=strict.
+    (never logged). prefer_return: minimal, representation or OperationOutcome; prefer_stated: the client said so, which
+    decides what the entries of a bundle answer. strict: Prefer handling=strict.
     """
 
     request_id: str
@@ -321,6 +322,7 @@ class RequestInfo:
     base: str
     raw: str = ""
     prefer_return: str = "representation"
+    prefer_stated: bool = False
     strict: bool = False
     if_match: tuple[int, ...] | None = None
     if_match_any: bool = False

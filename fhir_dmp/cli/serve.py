@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -131,8 +132,16 @@ def _announce_demo(base: str, is_open: bool) -> None:
 
     for line in bootstrap.demo_accounts():
         click.echo(line)
-    authorization = "" if is_open else ' -H "Authorization: Bearer $(fhir-dmp token --as admin)"'
+    authorization = "" if is_open else f' -H "Authorization: Bearer $({_token_command()})"'
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
+
+
+def _token_command() -> str:
+    """Return a shell command that prints a token, from any folder: same store and configuration as this server."""
+    program = sys.argv[0] if Path(sys.argv[0]).stem == "fhir-dmp" else f"{sys.executable} -m fhir_dmp.cli"
+    store = os.environ.get("DMP_STORE_URL")
+    given = f"DMP_STORE_URL={quote(store)} " if store else ""
+    return f"cd {quote(str(Path.cwd()))} && {given}{program} token --as admin"
 
 
 def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:

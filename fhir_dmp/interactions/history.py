@@ -9,7 +9,7 @@ from fhir_dmp.errors import BadRequest, NotFound
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.links import absolute
-from fhir_dmp.interactions import authorise, record
+from fhir_dmp.interactions import authorise, record, scoping
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import absent, key_of
 from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
@@ -31,7 +31,7 @@ def history(call: Call, services: Services) -> Answer:
         allowed = authorise.to_read(call, current, "history", services)
         wanted = HistoryQuery(type=key.type, id=key.id)
     else:
-        authorise.to_browse_history(call, scope[0] if scope else None, services)
+        scoping.to_browse_history(call, scope[0] if scope else None, services)
         allowed = authorise.Allowed()
         wanted = HistoryQuery(type=scope[0] if scope else None)
     wanted = _narrowed(wanted, call.query, call, services)

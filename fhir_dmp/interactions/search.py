@@ -16,14 +16,14 @@ from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.links import absolute
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import dump
-from fhir_dmp.interactions import authorise, include, projection, record
+from fhir_dmp.interactions import include, projection, record, scoping
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Page, Version
 from fhir_dmp.search.cursor import Cursor, seal, unseal
 from fhir_dmp.search.parse import parse
-from fhir_dmp.search.query import Node, Position, Query, Search, SortKey, both
+from fhir_dmp.search.query import Node, Position, Query, Search, SortKey
 from fhir_dmp.search.rules import ParseRules
 
 #: Query parameter that carries a sealed page position; nothing else may stand beside it but the format.
@@ -56,8 +56,8 @@ def search(call: Call, types: tuple[str, ...], services: Services, *, compartmen
     """Answer a type, system or compartment search (`compartment`: `Patient/id`) with a searchset Bundle."""
     ask = _asked(call, types, compartment, services)
     query = parse(ask.types, ask.pairs, services.registry, _rules(ask, call, services))
-    scope = authorise.to_search(call, query, _label(ask.types), services, compartment=ask.compartment)
-    node = both(query.node, scope.node)
+    scope = scoping.to_search(call, query, _label(ask.types), services, compartment=ask.compartment)
+    node = scope.narrowed(query.node)
     page = services.store.search(_search(ask, query, node, scope.count_all))
     entries = _entries(call, query, page, scope, services)
     answer = _bundle(call, ask, query, page, entries, services)
@@ -112,7 +112,7 @@ def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
     )
 
 
-def _entries(call: Call, query: Query, page: Page, scope: authorise.Scope, services: Services) -> list[Entry]:
+def _entries(call: Call, query: Query, page: Page, scope: scoping.Scope, services: Services) -> list[Entry]:
     shown = scope.release(page.versions)
     entries = [_entry(version, body, "match", query, services) for version, body in shown]
     if query.includes and page.versions:
@@ -192,7 +192,7 @@ def _self(ask: _Ask, query: Query, services: Services) -> str:
     return _url(ask, services) + applied
 
 
-def _records(call: Call, ask: _Ask, scope: authorise.Scope, services: Services) -> list[AuditRecord]:
+def _records(call: Call, ask: _Ask, scope: scoping.Scope, services: Services) -> list[AuditRecord]:
     kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
     kind = "search-system" if len(ask.types) != 1 else kind
     patients: Sequence[str | None] = scope.patients or (None,)

@@ -71,5 +71,14 @@ def _table(runs: dict[str, list[Figures]], command: str) -> report.Table:
                 str(middle.errors),
             )
         )
-    columns = ("GET DocumentReference/[id]", "rate", "of bare", "of bare with disk", "CPU us", "p50 ms", "p99 ms", "errors")
+    columns = (
+        "GET DocumentReference/[id]",
+        "rate",
+        "of bare",
+        "of bare with disk",
+        "CPU us",
+        "p50 ms",
+        "p99 ms",
+        "errors",
+    )
     return report.Table("Read", command, columns, tuple(rows))

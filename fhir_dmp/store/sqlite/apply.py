@@ -24,6 +24,8 @@ _KEEP_OLD = (
     "FROM res r CROSS JOIN doc o ON o.pk = r.pk WHERE r.pk = ?"
 )
 
+#: Where audit records go, and their columns.
+AUDIT = "audit (id, ts, pat, rec)"
 #: Most rows of one INSERT; smaller ones are powers of two, so that few statements need to stay prepared.
 _MOST_ROWS = 128
 
@@ -124,7 +126,7 @@ class Applier:
         if ready.blobs:
             con.executemany("INSERT OR IGNORE INTO blob (sha, n, size, chunk, z) VALUES (?, ?, ?, ?, ?)", ready.blobs)
         if ready.audit:
-            insert_all(con, "audit (id, ts, pat, rec)", ready.audit)
+            insert_all(con, AUDIT, ready.audit)
         if ready.notices:
             con.executemany(
                 "INSERT INTO outbox (id, event, pat, created, variables) VALUES (?, ?, ?, ?, ?)", ready.notices
