@@ -18,6 +18,7 @@ from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.resource import Json, dump, stamped
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.creators import creator_term
+from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
@@ -147,13 +148,13 @@ def commit(
     done = services.store.commit(
         Commit(
             writes=tuple(writes),
-            claims=plan.claims,
+            claims=(*plan.claims, *marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
             audit=records,
         )
     )
-    services.forget(writes)
+    services.facts.forget()
     return {version.key: version for version in done}
 
 

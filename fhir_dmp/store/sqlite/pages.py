@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from fhir_dmp.ports import Page
 from fhir_dmp.search.order import ordered
@@ -20,13 +21,15 @@ Found = tuple[str, Row]
 _AT_ONCE = 512
 
 
-def page(con: sqlite3.Connection, search: Search, node: Node, codec: Codec, bound: int, tuning: Tuning) -> Page:
-    """Return the page; `node` is that of the search with its joins resolved, `bound` what the page shows as its own."""
+def page(
+    con: sqlite3.Connection, search: Search, node_of: Callable[[str], Node], codec: Codec, bound: int, tuning: Tuning
+) -> Page:
+    """Return the page. node_of: what the search asks of a type, joins resolved; bound: what the page shows as its own."""
     found: list[Found] = []
     total = 0
     for type_ in dict.fromkeys(search.types):
         scope = Scope(codec, type_)
-        rows, counted = _of_type(con, search, scope, choose(con, node, scope, tuning), tuning)
+        rows, counted = _of_type(con, search, scope, choose(con, node_of(type_), scope, tuning), tuning)
         found += [(type_, row) for row in rows]
         total += counted
     return _cut(con, search, found, bound, total)

@@ -102,8 +102,15 @@ class SqliteStore:
         """Return one page; everything is read from one snapshot."""
         with self._readers.borrow(snapshot=True) as con:
             bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
-            node = self._resolved(con, search.node)
-            return pages.page(con, search, node, self._codec, bound, self._limits.tuning)
+            resolved: dict[Node, Node] = {}
+
+            def node_of(type_: str) -> Node:
+                node = search.node_of(type_)
+                if node not in resolved:
+                    resolved[node] = self._resolved(con, node)
+                return resolved[node]
+
+            return pages.page(con, search, node_of, self._codec, bound, self._limits.tuning)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -167,6 +174,13 @@ class SqliteStore:
         """Return the last sequence."""
         with self._readers.borrow() as con:
             return int(con.execute(_SEQUENCE).fetchone()[0])
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        marks = ", ".join("?" * len(keys))
+        with self._readers.borrow() as con:
+            found = dict(con.execute(f"SELECT key, s FROM claim WHERE key IN ({marks})", tuple(keys)))
+        return tuple([found.get(key, 0) for key in keys])
 
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing."""
