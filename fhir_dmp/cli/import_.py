@@ -32,8 +32,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where refusals are written, one JSON object a line.",
 )
+@click.option(
+    "--warnings",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write what was stored with a warning, in the same form.  [nowhere]",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes.  [one for each processor]")
-def command(paths: tuple[Path, ...], patient: str | None, open_: bool, report: Path, jobs: int | None) -> None:
+def command(
+    paths: tuple[Path, ...], patient: str | None, open_: bool, report: Path, warnings: Path | None, jobs: int | None
+) -> None:
     """Import FHIR JSON and XML, NDJSON, Bundles, CDA files and exported records; folders of these.
 
     Acts as administrator: no author check. Exit status 1 when something was refused. Importing again changes nothing.
@@ -49,12 +56,14 @@ def command(paths: tuple[Path, ...], patient: str | None, open_: bool, report: P
     if not found:
         raise click.ClickException("nothing to import: no .json, .ndjson, .xml or .zip file was found")
     totals: Counter[str] = Counter()
-    with _written(report) as file:
+    with _written(report) as refused, _written(warnings or Path(os.devnull)) as warned:
         for done in _run(found, settings, Rules(patient, open_), jobs or os.cpu_count() or 1):
-            totals.update(done.counts)
-            file.writelines(line + "\n" for line in done.refusals)
-    for status in ("stored", "unchanged", "refused"):
-        click.echo(f"{status}: {totals[status]}")
+            totals.update({**done.counts, "warnings": len(done.warnings)})
+            refused.writelines(line + "\n" for line in done.refusals)
+            warned.writelines(line + "\n" for line in done.warnings)
+    for status in ("stored", "unchanged", "refused", "warnings"):
+        if status != "warnings" or totals[status]:
+            click.echo(f"{status}: {totals[status]}")
     if totals["refused"]:
         click.echo(f"fhir-dmp: {totals['refused']} refused; the reasons are in {report}", err=True)
         raise click.exceptions.Exit(1)
@@ -65,9 +74,7 @@ def _written(report: Path) -> Iterator[IO[str]]:
     try:
         file = report.open("w", encoding="utf-8")
     except OSError as error:
-        raise click.UsageError(
-            f"cannot write the report {report} ({error.strerror}): choose another --report"
-        ) from error
+        raise click.UsageError(f"cannot write {report} ({error.strerror}): choose another file") from error
     with file:
         yield file
 

@@ -34,13 +34,13 @@ class Unit:
         return f"{self.path}:{self.line}" if self.start else str(self.path)
 
 
-def units(paths: Iterable[Path]) -> Iterator[Unit]:
+def units(paths: Iterable[Path], piece: int = PIECE) -> Iterator[Unit]:
     """Yield the work: every known file below the paths, large NDJSON files in pieces."""
     for path in paths:
         if path.is_dir():
-            yield from units(sorted(each for each in path.rglob("*") if _is_known(each)))
+            yield from units(sorted(each for each in path.rglob("*") if _is_known(each)), piece)
         elif path.suffix.lower() == ".ndjson":
-            yield from _pieces(path)
+            yield from _pieces(path, piece)
         else:
             yield Unit(path)
 
@@ -49,11 +49,11 @@ def _is_known(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _pieces(path: Path) -> Iterator[Unit]:
+def _pieces(path: Path, piece: int) -> Iterator[Unit]:
     start, line = 0, 1
     try:
         with path.open("rb") as file:
-            while chunk := file.read(PIECE):
+            while chunk := file.read(piece):
                 rest = file.readline()
                 end = start + len(chunk) + len(rest)
                 yield Unit(path, start, end, line)

@@ -12,7 +12,6 @@ from itertools import islice
 from fhir_dmp.cli import import_work
 from fhir_dmp.cli.import_files import Unit
 from fhir_dmp.cli.import_work import Done, Rules
-from fhir_dmp.interactions.import_outcome import Outcome
 from fhir_dmp.settings import Settings
 
 #: Units handed out for each process: enough to keep it busy, few enough to be tried again one by one.
@@ -86,6 +85,4 @@ def _tried(future: Future[Done], unit: Unit) -> Done:
     try:
         return future.result()
     except BrokenProcessPool:
-        return Done(
-            {"refused": 1}, [import_work.line_of(Outcome(unit.name, "refused", reason=_DIED, code="exception"))]
-        )
+        return Done({"refused": 1}, [import_work.line_of(unit.name, "exception", _DIED)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from traceback import extract_tb
 
@@ -42,10 +42,11 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Outcomes of a unit: how many of each status, and a JSON line for each refusal."""
+    """Outcomes of a unit: how many of each status, and a JSON line for each refusal and each warning."""
 
     counts: dict[str, int]
     refusals: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -88,17 +89,19 @@ def run(unit: Unit) -> Done:
         StoreUnavailable: nothing can be imported now.
     """
     counts: Counter[str] = Counter()
-    refusals = []
+    refusals: list[str] = []
+    warnings: list[str] = []
     for outcome in _safely(unit, _here[0]):
         counts[outcome.status] += 1
         if outcome.status == "refused":
-            refusals.append(line_of(outcome))
-    return Done(dict(counts), refusals)
+            refusals.append(line_of(outcome.name, outcome.code, outcome.reason))
+        warnings += [line_of(outcome.name, code, text) for code, text in outcome.warnings]
+    return Done(dict(counts), refusals, warnings)
 
 
-def line_of(outcome: Outcome) -> str:
-    """Return a refusal as the report tells it."""
-    return json.dumps({"name": outcome.name, "code": outcome.code, "reason": outcome.reason}, ensure_ascii=False)
+def line_of(name: str, code: str, reason: str) -> str:
+    """Return a refusal or a warning as a report tells it."""
+    return json.dumps({"name": name, "code": code, "reason": reason}, ensure_ascii=False)
 
 
 def _safely(unit: Unit, process: _Process) -> Iterator[Outcome]:

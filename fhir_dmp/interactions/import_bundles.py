@@ -12,6 +12,7 @@ from fhir_dmp.errors import DmpError, StoreUnavailable
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions.bundle_entries import payload_of
+from fhir_dmp.interactions.exchange import Answer
 from fhir_dmp.interactions.import_outcome import Importer, Outcome, derived_id, made
 
 
@@ -21,10 +22,10 @@ def import_bundle(importer: Importer, name: str, bundle: Json) -> Iterator[Outco
     if not is_submission(bundle):
         bundle = repeatable(bundle)
     answer = importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, {})))
-    responses: list[Json] = [entry["response"] for entry in orjson.loads(answer.body or b"{}").get("entry", ())]
+    responses = _responses(answer)
     if bundle.get("type") == "transaction":
         changed = any(_changed(response, since) for response in responses)
-        yield Outcome(name, "stored" if changed else "unchanged")
+        yield Outcome(name, "stored" if changed else "unchanged", warnings=_warnings(responses))
         return
     for index, (entry, response) in enumerate(zip(bundle.get("entry", ()), responses, strict=True)):
         if entry["request"]["method"] not in ("GET", "HEAD"):
@@ -34,12 +35,26 @@ def import_bundle(importer: Importer, name: str, bundle: Json) -> Iterator[Outco
 def submission(importer: Importer, name: str, bundle: Json) -> Outcome:
     """Store one submission (a CDA wrapped from its header)."""
     try:
-        importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, {})))
+        answer = importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, {})))
     except StoreUnavailable:
         raise
     except DmpError as error:
         return made(name, error)
-    return Outcome(name, "stored")
+    return Outcome(name, "stored", warnings=_warnings(_responses(answer)))
+
+
+def _responses(answer: Answer) -> list[Json]:
+    return [entry["response"] for entry in orjson.loads(answer.body or b"{}").get("entry", ())]
+
+
+def _warnings(responses: list[Json]) -> tuple[tuple[str, str], ...]:
+    issues = [issue for response in responses for issue in response.get("outcome", {}).get("issue", ())]
+    return tuple((_codes(each)[0], each.get("diagnostics", "")) for each in issues if each["severity"] == "warning")
+
+
+def _codes(issue: Json) -> list[str]:
+    """Return the codes that software acts upon, the issue type when there is no other."""
+    return [coding["code"] for coding in issue.get("details", {}).get("coding", ())] or [issue["code"]]
 
 
 def repeatable(bundle: Json) -> Json:
@@ -78,12 +93,7 @@ def _entry(name: str, response: Json, since: str) -> Outcome:
         status = "stored" if _changed(response, since) else "unchanged"
         return Outcome(name, status, response.get("location", ""))
     issue = response["outcome"]["issue"][0]
-    codes = [coding["code"] for coding in issue.get("details", {}).get("coding", ())]
+    codes = _codes(issue)
     if "doublon-uniqueid" in codes:
         return Outcome(name, "unchanged", reason="already stored")
-    return Outcome(
-        name,
-        "refused",
-        reason=f"{response['status'][:3]} {issue.get('diagnostics', '')}",
-        code=codes[0] if codes else issue["code"],
-    )
+    return Outcome(name, "refused", reason=f"{response['status'][:3]} {issue.get('diagnostics', '')}", code=codes[0])

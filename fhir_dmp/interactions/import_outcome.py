@@ -27,13 +27,17 @@ class Importer:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one imported thing. name: where it stands in the input. status: stored, unchanged or refused."""
+    """What became of one imported thing. name: where it stands in the input. status: stored, unchanged or refused.
+
+    warnings: (code, text) of what was stored and still deserves a look.
+    """
 
     name: str
     status: str
     reference: str = ""
     reason: str = ""
     code: str = ""
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 def refused(name: str, error: DmpError) -> Outcome:
