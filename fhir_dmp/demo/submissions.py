@@ -59,7 +59,9 @@ class Paper:
 
 def submission(paper: Paper) -> Json:
     """Return the provide-document bundle of one document."""
-    urls = [f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{paper.unique}/{part}')}" for part in ("set", "ref", "content")]
+    urls = [
+        f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, f'{paper.unique}/{part}')}" for part in ("set", "ref", "content")
+    ]
     document = _document(paper, urls[2])
     entries = [
         _entry(urls[0], _set(paper, urls[1]), "List"),
@@ -188,9 +190,7 @@ def _document(paper: Paper, url: str) -> Json:
         "content": [{"attachment": attachment, "format": {"system": TRE_A11_FORMAT, "code": paper.format}}],
         "context": {
             "period": {"start": paper.date},
-            "facilityType": {
-                "coding": [{"system": TRE_R02_SECTOR, "code": "SA08" if paper.author else "EXP_PATIENT"}]
-            },
+            "facilityType": {"coding": [{"system": TRE_R02_SECTOR, "code": "SA08" if paper.author else "EXP_PATIENT"}]},
             "practiceSetting": {
                 "coding": [
                     {
