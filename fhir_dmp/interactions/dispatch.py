@@ -59,7 +59,11 @@ def _decided(call: Call, services: Services) -> Answer:
     for attempt in range(ATTEMPTS):
         try:
             return use_case(call, services)
-        except (VersionConflict, ClaimLost, DuplicateKey) as error:
+        except DuplicateKey:
+            # Decided again once: the plan then sees who holds the key, and says so in its own words.
+            if attempt > 0:
+                raise
+        except (VersionConflict, ClaimLost) as error:
             if attempt == ATTEMPTS - 1:
                 raise Conflict(
                     "Others keep changing the same data; try again in a moment.", code="lock-error"

@@ -24,7 +24,7 @@ from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.joins import JOIN_CAP, too_costly
-from fhir_dmp.search.query import AnyTerm, Everything, Ids, Node, Not, Nothing, Query, Term, both, either
+from fhir_dmp.search.query import AnyTerm, Everything, Ids, Node, Not, Nothing, Query, both, either
 
 _OPEN = frozenset({Kind.DIRECTORY, Kind.CONFORMANCE})
 
@@ -62,9 +62,7 @@ class Scope:
         return [(version, body) for version, body in shown if body is not None]
 
 
-def to_search(
-    call: Call, query: Query, type_: str, services: Services, *, compartment: str | None = None
-) -> Scope:
+def to_search(call: Call, query: Query, type_: str, services: Services, *, compartment: str | None = None) -> Scope:
     """Decide on a search of a type (`*` for several): which narrower query the caller may run.
 
     Raises:

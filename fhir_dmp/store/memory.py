@@ -141,7 +141,10 @@ class MemoryStore:
         with self._lock:
             bound = self._sequence if search.bound is None else search.bound
             rows = [
-                row for type_ in search.types for row in self._matching(type_, search.node) if row.version.seq <= bound
+                row
+                for type_ in search.types
+                for row in self._matching(type_, search.node_of(type_))
+                if row.version.seq <= bound
             ]
 
             def place(row: _Row) -> Position:
@@ -178,6 +181,15 @@ class MemoryStore:
         """Return the last sequence."""
         with self._lock:
             return self._sequence
+
+    def sweep(self) -> int:
+        """Nothing outlives the process, so nothing is swept."""
+        return 0
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        with self._lock:
+            return tuple(self._claims.get(key, 0) for key in keys)
 
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type there are."""

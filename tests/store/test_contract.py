@@ -22,7 +22,7 @@ from fhir_dmp.errors import (
     VersionConflict,
 )
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.ports import AuditQuery, Claim, Commit, HistoryQuery, Key, Require, ResourceStore, Version, Write
+from fhir_dmp.ports import MARK, AuditQuery, Claim, Commit, HistoryQuery, Key, Require, ResourceStore, Version, Write
 from fhir_dmp.search.query import Everything, Term
 from fhir_dmp.search.terms import Terms
 from tests.store.samples import DOC, T0, body_of, doc, gone, key, put, record, refusal
@@ -197,6 +197,21 @@ def test_a_claim_without_writes_counts_as_a_commit(store: ResourceStore) -> None
     store.commit(Commit(claims=(Claim("criterion", seen),)))
     assert store.sequence() > seen
     assert isinstance(refusal(store, Commit(claims=(Claim("criterion", seen),))), ClaimLost)
+
+
+def test_marks_are_never_lost_and_stamp_their_commit(store: ResourceStore) -> None:
+    assert store.stamps(("m", "n")) == (0, 0)
+    for number in range(3):
+        store.commit(Commit(writes=(doc(f"a{number}"),), claims=(Claim("m", MARK),)))
+    first = store.stamps(("n", "m"))
+    assert first[0] == 0
+    assert 0 < first[1] <= store.sequence()
+    store.commit(Commit(writes=(doc("b"),), claims=(Claim("n", MARK),)))
+    second = store.stamps(("n", "m"))
+    assert second[0] > first[1]
+    assert second[1] == first[1]
+    store.commit(Commit(writes=(doc("c"),)))
+    assert store.stamps(("n", "m")) == second
 
 
 @pytest.mark.statement("fhir-rest C63")

@@ -170,15 +170,26 @@ def choose(con: sqlite3.Connection, node: Node, scope: Scope, tuning: Tuning = T
     undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
     if not drivers:
         return Choice(None, tuple(undriven))
-    for bound in (tuning.few, tuning.many):
-        drivers = sorted((_counted(con, one, bound, tuning.few) for one in drivers), key=lambda one: one.estimate)
-        if drivers[0].estimate < bound:
-            break
-    best, *others = drivers
+    best, *others = _compared(con, drivers, tuning)
     rest = [] if best.exact else [best.node]
     rest += [other.node for other in others]
     selective = best.estimate < tuning.many
     return Choice(best, (*rest, *undriven), nothing=best.estimate == 0, selective=selective)
+
+
+def _compared(con: sqlite3.Connection, drivers: list[Driver], tuning: Tuning) -> list[Driver]:
+    """Return the drivers, counted as far as needed to know which yields the fewest rows; that one first."""
+    # A patient has few documents beside what is stored: counting these first, and in full, bounds all other counts.
+    drivers = sorted(drivers, key=lambda driver: not driver.dated)
+    for bound in (tuning.many,) if drivers[0].dated else (tuning.few, tuning.many):
+        least, counted = bound, []
+        for driver in drivers:
+            counted.append(_counted(con, driver, least, tuning.few))
+            least = min(least, max(counted[-1].estimate, 1))
+        drivers = sorted(counted, key=lambda driver: driver.estimate)
+        if drivers[0].estimate < bound:
+            break
+    return drivers
 
 
 def _counted(con: sqlite3.Connection, driver: Driver, bound: int, few: int) -> Driver:
@@ -188,4 +199,4 @@ def _counted(con: sqlite3.Connection, driver: Driver, bound: int, few: int) -> D
     rows = driver.rows.replace("SELECT DISTINCT", "SELECT").replace(" UNION ", " UNION ALL ")
     sql = f"SELECT count(*) FROM (SELECT 1 FROM {rows} WHERE {driver.where} LIMIT ?)"
     found = int(con.execute(sql, (*driver.params, bound)).fetchone()[0])
-    return replace(driver, estimate=found if found < bound else max(bound, found))
+    return replace(driver, estimate=found)

@@ -48,7 +48,18 @@ def history(con: sqlite3.Connection, query: HistoryQuery, node: Node | None, cod
             found += _sequences(con, query, type_, part, codec, limit + 1)
     found.sort(reverse=True)
     page = tuple(_load(con, found[:limit]))
-    return HistoryPage(page, page[-1].seq if page and len(found) > limit else None)
+    return HistoryPage(page, page[-1].seq if page and len(found) > limit else None, _total(con, query, codec))
+
+
+def _total(con: sqlite3.Connection, query: HistoryQuery, codec: Codec) -> int | None:
+    """Return how many versions of one resource there are; for a type or everything that would be a scan."""
+    if query.id is None or query.type is None:
+        return None
+    total = 0
+    for part in (_CURRENT, _OLD):
+        rows, text, params = _matching(con, replace(query, before_seq=None), query.type, part, codec)
+        total += con.execute(f"SELECT count(*) FROM {rows} WHERE {text}", params).fetchone()[0]
+    return total
 
 
 def _types(con: sqlite3.Connection, query: HistoryQuery) -> list[str]:
@@ -78,6 +89,16 @@ def _sequences(
     con: sqlite3.Connection, query: HistoryQuery, type_: str, part: _Part, codec: Codec, limit: int
 ) -> list[tuple[int, int | None]]:
     """Return (sequence, pk when current) of the newest versions of a type in one of the tables."""
+    rows, text, params = _matching(con, query, type_, part, codec)
+    pk = "NULL" if part is _OLD else "r.pk"
+    sql = f"SELECT {part.alias}.s, {pk} FROM {rows} WHERE {text} ORDER BY {part.alias}.s DESC LIMIT ?"
+    return con.execute(sql, (*params, limit)).fetchall()
+
+
+def _matching(
+    con: sqlite3.Connection, query: HistoryQuery, type_: str, part: _Part, codec: Codec
+) -> tuple[str, str, tuple[object, ...]]:
+    """Return the rows, the condition and its parameters for the versions of a type in one of the tables."""
     conditions = _conditions(query, type_, part)
     index = part.by_sequence
     if query.id is not None:
@@ -86,11 +107,7 @@ def _sequences(
         index = part.by_time
     if query.node is not None:
         conditions.append(_node(con, query.node, type_, codec))
-    text, params = combined("AND", conditions, "1")
-    pk = "NULL" if part is _OLD else "r.pk"
-    rows, order = part.rows.format(index=index), f"{part.alias}.s DESC"
-    sql = f"SELECT {part.alias}.s, {pk} FROM {rows} WHERE {text} ORDER BY {order} LIMIT ?"
-    return con.execute(sql, (*params, limit)).fetchall()
+    return part.rows.format(index=index), *combined("AND", conditions, "1")
 
 
 def _conditions(query: HistoryQuery, type_: str, part: _Part) -> list[Fragment]:
