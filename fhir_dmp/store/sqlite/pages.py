@@ -10,7 +10,7 @@ from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.store.sqlite import select, timeline, versions
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.conditions import Scope
-from fhir_dmp.store.sqlite.drivers import Choice, Tuning, choose
+from fhir_dmp.store.sqlite.drivers import Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.select import Row, place_of
 
 #: A row and its type.
@@ -20,13 +20,13 @@ Found = tuple[str, Row]
 _AT_ONCE = 512
 
 
-def page(con: sqlite3.Connection, search: Search, node: Node, codec: Codec, bound: int, tuning: Tuning) -> Page:
+def page(con: sqlite3.Connection, search: Search, node: Node, codec: Codec, bound: int, chooser: Chooser) -> Page:
     """Return the page; `node` is that of the search with its joins resolved, `bound` what the page shows as its own."""
     found: list[Found] = []
     total = 0
     for type_ in dict.fromkeys(search.types):
         scope = Scope(codec, type_)
-        rows, counted = _of_type(con, search, scope, choose(con, node, scope, tuning), tuning)
+        rows, counted = _of_type(con, search, scope, chooser.choose(con, node, scope), chooser.tuning)
         found += [(type_, row) for row in rows]
         total += counted
     return _cut(con, search, found, bound, total)
