@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from tests.rest.shapes import BASE, made, patient
+from tests.rest.shapes import BASE, bundle, entry, made, patient
 from tests.samples import NURSE
 from tests.world import Client, Json, Response, World
 
@@ -94,6 +94,17 @@ def test_the_security_context_decides_who_reads(world: World) -> None:
     assert nurse.get(_path(stored)).body == PDF
     wrong = doctor.call("POST", "/Binary", PDF, {"Content-Type": "application/pdf", "X-Security-Context": "nonsense"})
     assert wrong.status == 400
+
+
+def test_a_content_that_no_document_points_to_is_its_creators(world: World) -> None:
+    doctor, nurse = world.doctor(), world.doctor(NURSE, profession="60")
+    lone = _path(_posted(doctor, PDF, "application/pdf"))
+    sent = bundle("transaction", entry("POST", "Binary", {"resourceType": "Binary", "contentType": "text/plain"}))
+    location = doctor.post("/", sent).json["entry"][0]["response"]["location"]
+    for path in (lone, "/" + location.partition("/_history")[0]):
+        assert doctor.get(path).status == 200
+        assert nurse.get(path).status == 404
+        assert nurse.call("PUT", path, b"x", {"Content-Type": "text/plain"}).status in (403, 404)
 
 
 @pytest.mark.statement("fhir-rest I199")

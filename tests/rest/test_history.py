@@ -43,7 +43,7 @@ def test_the_history_of_a_resource_is_newest_first_with_its_requests(wide: World
     assert {each["fullUrl"] for each in entries} == {f"{BASE}/{named(stored)}"}
     assert [each.get("resource", {}).get("name") for each in entries] == ["D", None, "C", "B", "A"]
     assert [each["request"]["url"] for each in entries] == [named(stored)] * 4 + ["Organization"]
-    assert [each["response"]["status"][:3] for each in entries] == ["201", "204", "200", "200", "201"]
+    assert [each["response"]["status"][:3] for each in entries] == ["200", "204", "200", "200", "201"]
     times = [each["response"]["lastModified"] for each in entries]
     assert times == sorted(times, reverse=True)
     assert link(answer, "self") == f"/{named(stored)}/_history"
@@ -138,6 +138,12 @@ def test_the_pages_of_a_filtered_history_keep_their_filter(wide: World) -> None:
         seen += [tag for _, tag in _told(answer)]
         path = link(answer, "next")
     assert seen == [f'W/"{version}"' for version in range(7, 2, -1)]
+
+
+def test_a_put_that_made_a_resource_is_told_as_201(admin: Client) -> None:
+    admin.put("/Patient/mine", patient(id="mine"))
+    entry = admin.get("/Patient/mine/_history").json["entry"][0]
+    assert (entry["request"], entry["response"]["status"]) == ({"method": "PUT", "url": "Patient/mine"}, "201 Created")
 
 
 def test_the_self_link_of_a_history_says_what_was_applied(admin: Client) -> None:

@@ -115,8 +115,8 @@ def test_the_paging_link_of_another_caller_is_refused(world: World) -> None:
     answer = doctor.get(f"/DocumentReference?patient=Patient/{id_}&_count=1")
     path = link(answer, "next") or ""
     assert doctor.get(path).status == 200
-    assert nurse.get(path).status == 403
-    assert world.patient().get(path).status == 403
+    assert nurse.get(path).status in (400, 403)
+    assert world.patient().get(path).status in (400, 403)
     assert world.nobody.get(path).status == 401
 
 
