@@ -64,7 +64,8 @@ class TestReferences:
             note=[{"text": ONE}],
             text={
                 "status": "generated",
-                "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><a href="{ONE}">{ONE}</a><img src="{ONE}" alt=""/></div>',
+                "div": '<div xmlns="http://www.w3.org/1999/xhtml">'
+                f'<a href="{ONE}">{ONE}</a><img src="{ONE}" alt=""/></div>',
             },
         )
         answer = admin.post(

@@ -32,8 +32,8 @@ _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq
 class Limits:
     """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
-    mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the page
-    faults that follow cost a read three times as much as copying its pages from the system's cache.
+    mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
+    page faults that follow cost a read three times as much as copying its pages from the system's cache.
     """
 
     mmap_bytes: int = 0
