@@ -16,14 +16,15 @@ from tests.world import Client, World, make_world
 from .answers import judge
 from .requests import Known, almost, written
 
-#: 400 examples of 25 requests.
-EXAMPLES, REQUESTS = 400, 25
+#: Twice 200 examples of 25 requests.
+EXAMPLES, REQUESTS = 200, 25
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=["enforce", "off"])
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server; without validation, what is wrong reaches deeper."""
     store = open_sqlite(tmp_path_factory.mktemp("fuzz") / Path("dmp.sqlite3"))
-    made = make_world(store)
+    made = make_world(store, DMP_VALIDATION_MODE=request.param)
     made.open()
     made.authorise()
     yield made
@@ -38,6 +39,7 @@ def known(world: World) -> Known:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.statement("fhir-rest L234")
 @settings(
     max_examples=EXAMPLES,
