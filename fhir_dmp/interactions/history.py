@@ -9,9 +9,9 @@ from fhir_dmp.errors import BadRequest, NotFound
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.links import absolute
-from fhir_dmp.interactions import authorise, record, scoping
+from fhir_dmp.interactions import authorise, masks, record, scoping
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.read import absent, key_of
+from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import HistoryPage, HistoryQuery, Version
@@ -24,12 +24,9 @@ def history(call: Call, services: Services) -> Answer:
     """Return the versions of a resource, a type or everything as a history Bundle."""
     scope = call.path[:-1]
     if len(scope) == 2:
-        key = key_of(call.path)
-        current = services.store.read(key)
-        if current is None:
-            raise absent(key)
-        allowed = authorise.to_read(call, current, "history", services)
-        wanted = HistoryQuery(type=key.type, id=key.id)
+        newest = current(call, services)
+        allowed = authorise.to_read(call, newest, services)
+        wanted = HistoryQuery(type=newest.type, id=newest.id)
     else:
         scoping.to_browse_history(call, scope[0] if scope else None, services)
         allowed = authorise.Allowed()
@@ -44,12 +41,19 @@ def history(call: Call, services: Services) -> Answer:
         and not wanted.at
     ):
         raise NotFound("This resource has no history.")
-    body = _bundle(call, scope, wanted, page, allowed, services)
+    body = _bundle(call, scope, wanted, page, services)
     what = ["/".join(scope)] if len(scope) == 2 else []
-    record.keep(
-        services, record.record(call, "history", services, patient=allowed.patient, what=what, query=call.info.raw)
+    entry = record.record(
+        call,
+        "history",
+        services,
+        patient=allowed.patient,
+        what=what,
+        query=call.info.raw,
+        details=allowed.details,
     )
-    return Answer(body=body)
+    record.keep(services, entry)
+    return Answer(body=body, headers=allowed.headers)
 
 
 def _narrowed(query: HistoryQuery, pairs: Sequence[tuple[str, str]], call: Call, services: Services) -> HistoryQuery:
@@ -81,7 +85,6 @@ def _bundle(
     scope: tuple[str, ...],
     query: HistoryQuery,
     page: HistoryPage,
-    allowed: authorise.Allowed,
     services: Services,
 ) -> bytes:
     now = services.clock.now_ms()
@@ -99,15 +102,22 @@ def _bundle(
             expires_ms=now + PAGE_TTL_MS,
         )
         links.append(("next", f"{path}?{PAGE}={seal(cursor, services.cursor_key)}"))
-    entries = [_entry(version, allowed, services) for version in page.versions]
+    shown = [version for version in page.versions if _same_record(call, version, page.versions[0], services)]
+    bodies = masks.shown(call.caller, shown, services)
+    entries = [_entry(version, body, services) for version, body in zip(shown, bodies, strict=True)]
     return bundle("history", entries, id_=services.ids.resource(), updated=instant(now), total=page.total, links=links)
 
 
-def _entry(version: Version, allowed: authorise.Allowed, services: Services) -> Entry:
+def _same_record(call: Call, version: Version, newest: Version, services: Services) -> bool:
+    """Say whether a version may be told: one that belonged to another record is decided by that one."""
+    if version.patient == newest.patient or version.id != newest.id:
+        return True
+    return authorise.readable(call.caller, version, services)
+
+
+def _entry(version: Version, shown: bytes, services: Services) -> Entry:
     name = f"{version.type}/{version.id}"
-    body = None
-    if not version.deleted:
-        body = absolute(allowed.show(version), services.base)
+    body = None if version.deleted else absolute(shown, services.base)
     status = {"POST": "201 Created", "DELETE": "204 No Content"}.get(version.method, "200 OK")
     return Entry(
         full_url=f"{services.base}/{name}",

@@ -24,7 +24,7 @@ _AT_ONCE = 512
 def page(
     con: sqlite3.Connection, search: Search, node_of: Callable[[str], Node], codec: Codec, bound: int, tuning: Tuning
 ) -> Page:
-    """Return the page. node_of: what the search asks of a type, joins resolved; bound: what the page shows as its own."""
+    """Return the page. node_of: what is asked of a type, joins resolved. bound: what the page shows as its own."""
     found: list[Found] = []
     total = 0
     for type_ in dict.fromkeys(search.types):
