@@ -69,8 +69,7 @@ def create(call: Call, services: Services) -> Answer:
         raise Forbidden("Audit events are reported by trusted feeders only.")
     resource = of_type(call.payload.resource if call.payload else None, _PATH)
     checked(resource, services)
-    patient = next((name for name in map(_patient, objects(resource.get("entity"))) if name), None)
-    taken = record.record(call, "create", services, patient=patient)
+    taken = record.record(call, "create", services, patient=named_patient(resource))
     told_ms = _recorded_ms(resource, services)
     given = replace(
         taken,
@@ -91,9 +90,10 @@ def _recorded_ms(resource: Json, services: Services) -> int | None:
         return None
 
 
-def _patient(entity: Json) -> str | None:
-    place = local(entity.get("what"))
-    return place if place is not None and place.startswith("Patient/") else None
+def named_patient(resource: Json) -> str | None:
+    """Return `Patient/id` of the record that an AuditEvent is about."""
+    places = (local(entity.get("what")) or "" for entity in objects(resource.get("entity")))
+    return next((place for place in places if place.startswith("Patient/")), None)
 
 
 def event(entry: AuditRecord, services: Services) -> Json:

@@ -11,16 +11,18 @@ from dataclasses import dataclass, replace
 
 from fhir_dmp.access.decide import gate
 from fhir_dmp.access.decision import Decision, Op, Verdict
+from fhir_dmp.access.parties import local
 from fhir_dmp.access.refusal import hidden, refusal
 from fhir_dmp.access.types import Kind, type_access
 from fhir_dmp.access.visibility import visible
 from fhir_dmp.errors import Forbidden, Gone, NotFound
+from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions import gather, known
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.ports import Version
+from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Ids, Term, both
 
 Pairs = tuple[tuple[str, str], ...]
@@ -183,12 +185,12 @@ def _see_document(caller: Caller, version: Version, op: Op, services: Services) 
 
 
 def _read_content(caller: Caller, version: Version, services: Services) -> Allowed:
-    """A content has the right of a document that points to it; before that, only its creator reads it."""
+    """A content has the right of a document that points to it; before that, its creator reads it, and whoever may read
+    the resource that it names as its security context.
+    """
     documents = gather.documents_of_content(version.type, version.id, services)
     if not documents:
-        if services.store.find(version.type, both(Ids((version.id,)), Term(creator_term(caller))), 1):
-            return Allowed()
-        raise hidden(version.type)
+        return Allowed() if is_creator(caller, version, services) else _read_by_context(caller, version, services)
     refused: Forbidden | NotFound | Gone | None = None
     for document in documents:
         try:
@@ -201,6 +203,25 @@ def _read_content(caller: Caller, version: Version, services: Services) -> Allow
     if refused is None or isinstance(refused, NotFound):
         raise hidden(version.type)
     raise refused
+
+
+def is_creator(caller: Caller, version: Version, services: Services) -> bool:
+    """Say whether the caller made this Binary or Bundle."""
+    return bool(services.store.find(version.type, both(Ids((version.id,)), Term(creator_term(caller))), 1))
+
+
+def _read_by_context(caller: Caller, version: Version, services: Services) -> Allowed:
+    """A Binary with a securityContext is read by whoever may read that resource (fhir-rest 11)."""
+    body = parse_stored((version if version.body else gather.last_content(version, services)).body)
+    type_, _, id_ = (local(body.get("securityContext")) or "").partition("/")
+    context = services.store.read(Key(type_, id_)) if type_ not in ("", "Binary", "Bundle") else None
+    if context is None or context.deleted:
+        raise hidden(version.type)
+    need(caller, "r", context.type, services)
+    try:
+        return replace(_seen(caller, context, services), warnings=())
+    except (Forbidden, NotFound, Gone):
+        raise hidden(version.type) from None
 
 
 def _read_list(caller: Caller, version: Version, services: Services) -> Allowed:
