@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 
 import click
 
@@ -129,8 +132,23 @@ def _announce_demo(base: str, is_open: bool) -> None:
 
     for line in bootstrap().demo_accounts():
         click.echo(line)
-    authorization = "" if is_open else ' -H "Authorization: Bearer $(fhir-dmp token --as admin)"'
+    authorization = "" if is_open else f' -H "Authorization: Bearer $({command_line()} token --as admin)"'
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
+
+
+#: What another terminal must know to find the same store and keys.
+_SHARED = ("DMP_CONFIG", "DMP_STORE_URL", "DMP_SECURITY_KEYS_DIR", "DMP_SERVER_BASE_URL", "DMP_SERVER_ISSUER")
+
+
+def command_line() -> str:
+    """Return how this program is called from any folder, with the store and keys of this server."""
+    program = Path(sys.argv[0])
+    if program.name == "fhir-dmp" and program.is_file():
+        words = [str(program.absolute())]
+    else:
+        words = [sys.executable, "-m", "fhir_dmp.cli"]
+    given = [f"{name}={shlex.quote(os.environ[name])}" for name in _SHARED if name in os.environ]
+    return f"cd {shlex.quote(str(Path.cwd()))} && {' '.join([*given, *map(shlex.quote, words)])}"
 
 
 def _serve(host: str, port: int, workers: int, threads: int) -> None:
