@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from os import urandom
 from pathlib import Path
 from queue import SimpleQueue
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,6 +23,7 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
+from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
@@ -50,17 +51,22 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+@lru_cache(maxsize=4096)
+def _bucket(patient: str) -> int:
+    return bucket(patient.removeprefix("Patient/"))
+
+
 class RandomIds:
-    """UUIDs of version 7 whose 12 bits after the version hash the patient, so that one patient's rows sort together."""
+    """UUIDs of version 7 whose 12 bits after the version are the patient's bucket (fhir/bucket.py)."""
 
     def resource(self, patient: str | None = None) -> str:
         """Return a new logical id."""
-        bucket = int.from_bytes(hashlib.blake2b(patient.encode(), digest_size=2).digest(), "big") if patient else None
-        low = secrets.randbits(74)
-        a = (bucket if bucket is not None else low >> 62) & 0xFFF
-        value = (time.time_ns() // 1_000_000 & (1 << 48) - 1) << 80
-        value |= 0x7 << 76 | a << 64 | 0b10 << 62 | low & (1 << 62) - 1
-        return str(uuid.UUID(int=value))
+        low = int.from_bytes(urandom(10), "big")
+        carried = _bucket(patient) if patient else low >> 68
+        head = time.time_ns() // 1_000_000 & (1 << 48) - 1
+        digits = f"{head:012x}7{carried:03x}{low & (1 << 62) - 1 | 1 << 63:016x}"
+        # Spelled out here because uuid.UUID takes longer than all the rest; this runs several times a request.
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def token(self) -> str:
         """Return an unguessable string."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,12 @@ def each_json(folder: str) -> Iterator[tuple[str, Any]]:
         yield path.name, orjson.loads(path.read_bytes())
 
 
+@cache
 def search_parameters() -> Registry:
-    """Return the search parameters that this server knows: the official ones of R4 and those of profiles/."""
+    """Return the search parameters that this server knows: the official ones of R4 and those of profiles/.
+
+    Read once in a process: the registry never changes, and compiling it is most of what a start costs.
+    """
     return build_registry(
         load_json("profiles/r4/search-parameters.json"),
         [content for _, content in each_json("profiles/search-parameters")],

@@ -72,6 +72,10 @@ class Write:
     blob: str | None = None
 
 
+#: `Claim.seen` of a mark: a claim that is never lost and only says that a commit touched something (see `stamps`).
+MARK = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Race-free "there is none yet": fails with ClaimLost when `key` was claimed by a commit after sequence `seen`."""
@@ -241,6 +245,12 @@ class ResourceStore(Protocol):
     def sequence(self) -> int:
         """Return the sequence of the last commit that readers can see."""
 
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return, for each claim key, the sequence of the last commit that claimed it (0: none that is remembered).
+
+        One point read: what was derived from the store stays true as long as the stamps of its marks do.
+        """
+
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing; the only way to write. Durable when it returns.
 
@@ -263,6 +273,9 @@ class ResourceStore(Protocol):
 
         Returns the last id done, or None when the type is finished. Safe to run beside writers and to restart.
         """
+
+    def sweep(self) -> int:
+        """Remove staged contents that no version names and that are older than a day; return how many."""
 
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type are stored (approximate is fine)."""
@@ -300,7 +313,8 @@ class RequestInfo:
     """What the corridor knows of the HTTP request beside its content.
 
     base: public FHIR base URL without trailing slash. raw: method and URL as received, for the audit of searches
-    (never logged). prefer_return: minimal, representation or OperationOutcome. strict: Prefer handling=strict.
+    (never logged). prefer_return: minimal, representation or OperationOutcome; prefer_stated: the client said so, which
+    decides what the entries of a bundle answer. strict: Prefer handling=strict.
     """
 
     request_id: str
@@ -308,6 +322,7 @@ class RequestInfo:
     base: str
     raw: str = ""
     prefer_return: str = "representation"
+    prefer_stated: bool = False
     strict: bool = False
     if_match: tuple[int, ...] | None = None
     if_match_any: bool = False

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
-import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
 import click
 
@@ -53,8 +52,8 @@ def command(
 
 
 def _run(demo: bool) -> None:
-    from fhir_dmp import configuration
-    from fhir_dmp.cli.opening import bootstrap, opened
+    from fhir_dmp import bootstrap, configuration
+    from fhir_dmp.cli.opening import opened
 
     settings = configuration.load()
     _check_open_access(settings.server.access, settings.server.host)
@@ -70,9 +69,10 @@ def _run(demo: bool) -> None:
     with _shared_metrics(settings.server.workers):
         with opened(settings) as services:
             if demo and not in_memory:
-                bootstrap().load_demo(services)
+                bootstrap.load_demo(services)
             _announce(services.base, demo, settings.server.access == "open")
-        _serve(settings.server.host, port, settings.server.workers, settings.server.threads)
+        server = settings.server
+        wsgi_server("fhir_dmp.wsgi:application", server.host, port, server.workers, server.threads).serve()
 
 
 @contextmanager
@@ -128,11 +128,11 @@ def _announce(base: str, demo: bool, is_open: bool) -> None:
 
 
 def _announce_demo(base: str, is_open: bool) -> None:
-    from fhir_dmp.cli.opening import bootstrap
+    from fhir_dmp import bootstrap
 
-    for line in bootstrap().demo_accounts():
+    for line in bootstrap.demo_accounts():
         click.echo(line)
-    authorization = "" if is_open else f' -H "Authorization: Bearer $({command_line()} token --as admin)"'
+    authorization = "" if is_open else f' -H "Authorization: Bearer $({_token_command()})"'
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
 
 
@@ -140,27 +140,23 @@ def _announce_demo(base: str, is_open: bool) -> None:
 _SHARED = ("DMP_CONFIG", "DMP_STORE_URL", "DMP_SECURITY_KEYS_DIR", "DMP_SERVER_BASE_URL", "DMP_SERVER_ISSUER")
 
 
-def command_line() -> str:
-    """Return how this program is called from any folder, with the store and keys of this server."""
+def _token_command() -> str:
+    """Return a shell command that prints a token, from any folder: same store and configuration as this server."""
     program = Path(sys.argv[0])
-    if program.name == "fhir-dmp" and program.is_file():
-        words = [str(program.absolute())]
-    else:
-        words = [sys.executable, "-m", "fhir_dmp.cli"]
-    given = [f"{name}={shlex.quote(os.environ[name])}" for name in _SHARED if name in os.environ]
-    return f"cd {shlex.quote(str(Path.cwd()))} && {' '.join([*given, *map(shlex.quote, words)])}"
+    found = program.stem == "fhir-dmp" and program.is_file()
+    words = [str(program.absolute())] if found else [sys.executable, "-m", "fhir_dmp.cli"]
+    given = [f"{name}={quote(os.environ[name])}" for name in _SHARED if name in os.environ]
+    return f"cd {quote(str(Path.cwd()))} && {' '.join([*given, *map(quote, words)])} token --as admin"
 
 
-def _serve(host: str, port: int, workers: int, threads: int) -> None:
+def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:
+    """Return granian with our options for a WSGI application `module:name`; `serve()` runs it until it is stopped."""
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    if hasattr(os, "register_at_fork"):
-        # A worker inherits the handler of its parent, which would swallow a stop that comes before its own is set.
-        os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
-    Granian(
-        "fhir_dmp.wsgi:application",
+    return Granian(
+        application,
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -172,4 +168,4 @@ def _serve(host: str, port: int, workers: int, threads: int) -> None:
         backpressure=max(threads * 16, 64),
         websockets=False,
         log_level=LogLevels.error,
-    ).serve()
+    )

@@ -66,10 +66,11 @@ def base_label(code: str = "N") -> Json:
     return {"coding": [{"system": TRE_A08_CONFIDENTIALITY, "code": code}]}
 
 
-def ordered(concepts: Sequence[Json], recent: Sequence[str] = ()) -> list[Json]:
+def ordered(concepts: Sequence[Json], recent: Sequence[str] = (), before: Sequence[Json] = ()) -> list[Json]:
     """Return the labels as the set is stored: no duplicate, visibility first (`recent` before the others), one base.
 
-    A missing base becomes N. The first spelling of a label stays.
+    A missing base is the one of `before` (what is stored: leaving it out lowers nothing), else N. The first spelling
+    of a label stays.
     """
     found: dict[tuple[str, str], Label] = {}
     for concept in concepts:
@@ -79,6 +80,7 @@ def ordered(concepts: Sequence[Json], recent: Sequence[str] = ()) -> list[Json]:
     rank = {code: position for position, code in enumerate(recent)}
     visible.sort(key=lambda label: rank.get(label.code, len(rank)))
     base = [label.concept for label in found.values() if label.kind == "base"][:1]
+    base = base or [label.concept for label in map(read, before) if label.kind == "base"][:1]
     other = [label.concept for label in found.values() if label.kind == "other"]
     return [label.concept for label in visible] + other + (base or [base_label()])
 

@@ -153,7 +153,7 @@ def _labels(before: Json, after: Json, circumstances: Circumstances) -> list[Jso
             expression="DocumentReference.securityLabel",
             details=circumstances.rules.erreur("transition-interdite"),
         )
-    return ordered(objects_of(after.get("securityLabel")), (*added, *old))
+    return ordered(objects_of(after.get("securityLabel")), (*added, *old), objects_of(before.get("securityLabel")))
 
 
 def without_profiles(resource: Json) -> Json:

@@ -31,7 +31,7 @@ def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     """
     sent: Payload | None = None
     form = ""
-    returned, strict = _preferences(request) if "HTTP_PREFER" in request.environ else ("representation", False)
+    returned, strict = _preferences(request) if "HTTP_PREFER" in request.environ else (None, False)
     if request.method in _WITH_BODY:
         request.body = body = Body(request.environ, intake.max_body_bytes)
         if request.segments[-1:] == ("_search",):
@@ -60,7 +60,7 @@ def _check_acceptable(request: Request) -> None:
         request.wanted.acceptable()
 
 
-def _preferences(request: Request) -> tuple[str, bool]:
+def _preferences(request: Request) -> tuple[str | None, bool]:
     found = conditional.preferences(request.header("PREFER"))
     returned = conditional.wanted_return(found)
     writes = request.method != "GET" and request.segments[-1:] != ("_search",)
@@ -69,10 +69,10 @@ def _preferences(request: Request) -> tuple[str, bool]:
     handling = found.get("handling", "").lower()
     if handling in ("strict", "lenient"):
         request.applied.append(f"handling={handling}")
-    return returned or "representation", handling == "strict"
+    return returned, handling == "strict"
 
 
-def _info(request: Request, form: str, returned: str, strict: bool) -> RequestInfo:
+def _info(request: Request, form: str, returned: str | None, strict: bool) -> RequestInfo:
     environ = request.environ
     versions, any_version = conditional.if_match(environ) if "HTTP_IF_MATCH" in environ else (None, False)
     parameters = f"{request.raw_query}&{form}" if form and request.raw_query else form or request.raw_query
@@ -82,7 +82,8 @@ def _info(request: Request, form: str, returned: str, strict: bool) -> RequestIn
         address=request.address,
         base=request.base,
         raw=f"{raw}?{parameters}" if parameters else raw,
-        prefer_return=returned,
+        prefer_return=returned or "representation",
+        prefer_stated=returned is not None,
         strict=strict,
         if_match=versions,
         if_match_any=any_version,

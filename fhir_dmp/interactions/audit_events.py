@@ -17,7 +17,7 @@ from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.identity.caller import Actor
-from fhir_dmp.interactions import authorise, record
+from fhir_dmp.interactions import authorise, record, scoping
 from fhir_dmp.interactions.changes import of_type
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
@@ -117,7 +117,7 @@ def _entry(entry: AuditRecord, services: Services) -> Entry:
 
 def _patients(call: Call, query: Query, services: Services) -> tuple[str, ...]:
     """Return the patients searched, after deciding that the caller may read their trail."""
-    patients = tuple(authorise.searched(query, None, services))
+    patients = tuple(scoping.searched(query, None, services))
     if call.caller.is_admin or call.caller.actor is Actor.AUDITOR:
         return patients
     if not patients and call.caller.patient is not None and not query.patients:

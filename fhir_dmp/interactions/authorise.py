@@ -1,33 +1,34 @@
-"""Access, met twice on the corridor: before the store (a search becomes narrower) and at the door (each resource).
+"""Access at the door: each resource that leaves is decided here. How searches become narrower: scoping.py.
 
 The decisions are pure and live in access/; here they meet what is stored. A denied instance that the caller must not
-know of looks exactly like one that never existed.
+know of looks exactly like one that never existed, and so does a reference to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from fhir_dmp.access.consent import Reading
 from fhir_dmp.access.consent_rules import may_read_consent
 from fhir_dmp.access.decide import enter, gate
-from fhir_dmp.access.decision import Decision, Effect, Op
-from fhir_dmp.access.facts import Dossier
-from fhir_dmp.access.masking import mask_references
+from fhir_dmp.access.decision import Decision, Effect, Op, Verdict
+from fhir_dmp.access.masking import is_emptied, mask_references, references_to_check
 from fhir_dmp.access.refusal import refusal
-from fhir_dmp.access.restrict import restrict
-from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consents, type_access
+from fhir_dmp.access.types import Kind, type_access
 from fhir_dmp.access.visibility import visible
-from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
-from fhir_dmp.fhir.resource import dump, parse_stored
-from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import gather, showing
+from fhir_dmp.errors import Forbidden, Gone, NotFound
+from fhir_dmp.fhir.resource import Json, dump, parse_stored
+from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions import gather
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
-from fhir_dmp.search.query import Everything, Ids, Node, Nothing, Query, Term, both, either
+from fhir_dmp.search.query import Ids, Term, both
+
+#: A body without it refers to no document and needs no look.
+_DOCUMENT_LINK = b'"DocumentReference/'
 
 
 def _as_stored(version: Version) -> bytes:
@@ -44,26 +45,6 @@ class Allowed:
     patient: str | None = None
     content_of: tuple[str, ...] = ()
     show: Callable[[Version], bytes] = _as_stored
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What of a search the caller may see. patients: `Patient/id` searched, for the audit.
-
-    count_all: totals are given without being asked (document searches). show: each body as the caller may see it,
-    None when it must not appear.
-    """
-
-    node: Node = field(default_factory=Everything)
-    patients: tuple[str, ...] = ()
-    count_all: bool = False
-    issues: tuple[Issue, ...] = ()
-    show: Callable[[Version], bytes | None] = _as_stored
-
-    def release(self, versions: Iterable[Version]) -> list[tuple[Version, bytes]]:
-        """Return the versions that the caller may see, with their bodies; decided once more, one by one."""
-        shown = ((version, self.show(version)) for version in versions)
-        return [(version, body) for version, body in shown if body is not None]
 
 
 def need(caller: Caller, letters: str, type_: str, services: Services) -> None:
@@ -155,13 +136,13 @@ def _read_in_record(call: Call, version: Version, services: Services) -> Allowed
     if patient is None:
         raise absent(version)
     entered(call.caller, Op.READ, patient, services)
-    return Allowed(patient=patient, show=showing.patient if version.type == "Patient" else _as_stored)
+    return Allowed(patient=patient, show=_masker(call, services))
 
 
 def _read_document(call: Call, version: Version, services: Services) -> Allowed:
     if version.type == "DocumentReference":
         _see_document(call, version, Op.READ, services)
-        return Allowed(patient=version.patient)
+        return Allowed(patient=version.patient, show=_masker(call, services))
     if version.type == "List":
         return _read_list(call, version, services)
     return _read_content(call, version, services)
@@ -191,12 +172,12 @@ def _last(version: Version, services: Services) -> Version:
 
 
 def _read_content(call: Call, version: Version, services: Services) -> Allowed:
-    """A content has the right of a document that points to it; before that, only its creator reads it."""
+    """A content has the right of a document that points to it; before that, its creator reads it, and whoever may read
+    the resource that it names as its security context.
+    """
     documents = gather.documents_of_content(version.type, version.id, services)
     if not documents:
-        if services.store.find(version.type, both(Ids((version.id,)), Term(creator_term(call.caller))), 1):
-            return Allowed()
-        raise absent(version)
+        return Allowed() if is_creator(call.caller, version, services) else _read_by_context(call, version, services)
     refused: Exception | None = None
     for document in documents:
         try:
@@ -209,21 +190,61 @@ def _read_content(call: Call, version: Version, services: Services) -> Allowed:
     raise refused
 
 
+def is_creator(caller: Caller, version: Version, services: Services) -> bool:
+    """Say whether the caller made this Binary or Bundle."""
+    return bool(services.store.find(version.type, both(Ids((version.id,)), Term(creator_term(caller))), 1))
+
+
+def _read_by_context(call: Call, version: Version, services: Services) -> Allowed:
+    """A Binary with a securityContext is read by whoever may read that resource (fhir-rest 11)."""
+    body = parse_stored((version if version.body else _last(version, services)).body)
+    type_, _, id_ = str(body.get("securityContext", {}).get("reference", "")).partition("/")
+    context = services.store.read(Key(type_, id_)) if type_ not in ("", "Binary", "Bundle") else None
+    if context is None or context.deleted:
+        raise absent(version)
+    try:
+        allowed = to_read(call, context, "read", services)
+    except (Forbidden, NotFound):
+        raise absent(version) from None
+    return Allowed(patient=allowed.patient)
+
+
 def _read_list(call: Call, version: Version, services: Services) -> Allowed:
     if version.patient is None:
         raise absent(version)
     entered(call.caller, Op.READ, version.patient, services)
-    return Allowed(patient=version.patient, show=lambda each: _masked(call, each, services))
+    if version.body and is_emptied_for(call, version, services):
+        raise absent(version)
+    return Allowed(patient=version.patient, show=_masker(call, services))
 
 
-def _masked(call: Call, version: Version, services: Services) -> bytes:
-    """Return a List whose references to documents hidden from the caller are replaced."""
-    body = parse_stored(version.body)
-    names = [entry.get("item", {}).get("reference", "") for entry in body.get("entry", ()) if isinstance(entry, dict)]
-    keys = [Key("DocumentReference", name[18:]) for name in names if name.startswith("DocumentReference/")]
-    held = services.store.read_many(keys)
-    hidden = {str(key) for key in keys if key not in held or shown_in_search(call, held[key], services) is None}
-    return dump(mask_references(body, hidden)) if hidden else version.body
+def _masker(call: Call, services: Services) -> Callable[[Version], bytes]:
+    return lambda version: masked(call, version, services)
+
+
+def masked(call: Call, version: Version, services: Services, op: Op = Op.READ) -> bytes:
+    """Return the body in which references to documents that do not exist for the caller are replaced."""
+    if call.caller.is_admin or _DOCUMENT_LINK not in version.body:
+        return version.body
+    resource = parse_stored(version.body)
+    hidden = _hidden_in(call, resource, op, services)
+    return dump(mask_references(resource, hidden)) if hidden else version.body
+
+
+def is_emptied_for(call: Call, version: Version, services: Services) -> bool:
+    """Say whether a list holds nothing but hidden documents: its title or date would tell of them."""
+    if call.caller.is_admin or _DOCUMENT_LINK not in version.body:
+        return False
+    resource = parse_stored(version.body)
+    return is_emptied(resource, _hidden_in(call, resource, Op.READ, services))
+
+
+def _hidden_in(call: Call, resource: Json, op: Op, services: Services) -> set[str]:
+    """Return the documents that a resource refers to and that do not exist for the caller."""
+    names = [name for name in references_to_check(resource) if name.startswith("DocumentReference/")]
+    held = services.store.read_many([Key("DocumentReference", name.partition("/")[2]) for name in names])
+    shown = {str(key) for key, version in held.items() if exists_for(call, version, op, services)}
+    return set(names) - shown
 
 
 def _read_consent(call: Call, version: Version, services: Services) -> Allowed:
@@ -248,20 +269,22 @@ _READERS: dict[Kind, Callable[[Call, Version, Services], Allowed]] = {
 }
 
 
-# --- searches --------------------------------------------------------------------------------------------------------
-
-
 def shown_in_search(call: Call, version: Version, services: Services) -> bytes | None:
-    """Return the body of an included or listed resource as the caller may see it, None when it must not appear."""
-    if not call.caller.may("r", version.type) and not call.caller.is_admin:
-        return None
+    """Return the body of an included resource as the caller may see it, None when it must not appear."""
     if call.caller.is_admin:
         return version.body
-    if version.type == "DocumentReference" and version.patient is not None:
-        return version.body if _shown(call, version, Op.SEARCH, services) else None
+    if not call.caller.may("r", version.type):
+        return None
+    if version.type == "DocumentReference" and not exists_for(call, version, Op.SEARCH, services):
+        return None
+    return readable(call, version, services)
+
+
+def readable(call: Call, version: Version, services: Services) -> bytes | None:
+    """Return the body as the caller may see it, None when it must not appear."""
     try:
         return _READERS[type_access(version.type).kind](call, version, services).show(version)
-    except (Forbidden, NotFound):
+    except (Forbidden, NotFound, Gone):
         return None
 
 
@@ -269,203 +292,26 @@ def may_know(caller: Caller, version: Version, op: Op, services: Services) -> bo
     """Say whether a document exists for the caller, who wants to do `op` with it."""
     if version.patient is None:
         return False
+    return _judged(caller, version, op, services).effect is not Effect.FILTER
+
+
+def is_known(call: Call, version: Version, services: Services) -> bool:
+    """Say whether the caller may know of a document or list, be it to learn that it is not to be touched."""
+    if version.type == "DocumentReference":
+        return may_know(call.caller, version, Op.READ, services)
+    return readable(call, version, services) is not None
+
+
+def exists_for(call: Call, version: Version, op: Op, services: Services, *, deleted_asked: bool = False) -> bool:
+    """Say whether a document may be shown to the caller."""
+    if version.patient is None or version.deleted:
+        return False
+    return _judged(call.caller, version, op, services, deleted_asked=deleted_asked).permitted
+
+
+def _judged(caller: Caller, version: Version, op: Op, services: Services, *, deleted_asked: bool = False) -> Verdict:
+    assert version.patient is not None
     facts = gather.facts_of(version.patient, services)
     decision = enter(caller, op, facts, services.access, documents=True)
     document = services.seen.of(version)
-    verdict = visible(caller, decision, document, facts, services.access, services.matrix)
-    return verdict.effect is not Effect.FILTER
-
-
-def _shown(call: Call, version: Version, op: Op, services: Services, *, deleted_asked: bool = False) -> bool:
-    assert version.patient is not None
-    facts = gather.facts_of(version.patient, services)
-    decision = enter(call.caller, op, facts, services.access, documents=True)
-    document = services.seen.of(version)
-    return (
-        decision.permitted
-        and visible(
-            call.caller, decision, document, facts, services.access, services.matrix, deleted_asked=deleted_asked
-        ).permitted
-    )
-
-
-def to_search(
-    call: Call,
-    query: Query,
-    type_: str,
-    services: Services,
-    *,
-    compartment: str | None = None,
-    conditional: bool = False,
-) -> Scope:
-    """Decide on a search of a type (`*` for several): which narrower query the caller may run.
-
-    Raises:
-        BadRequest: a document search without patient. Forbidden: the record is shut, and the caller may know why.
-    """
-    for each in query.types if type_ == "*" else (type_,):
-        need(call.caller, "s", each, services)
-    if call.caller.is_admin:
-        patients = searched(query, compartment, services)
-        return Scope(patients=tuple(patients), count_all=type_ in ("DocumentReference", "List"))
-    kinds = {type_access(each).kind for each in (query.types if type_ == "*" else (type_,))}
-    if kinds <= {Kind.DIRECTORY, Kind.CONFORMANCE}:
-        return Scope()
-    if compartment is None:
-        _gate(call, query, type_, services)
-    if type_ == "Patient":
-        return _search_patients(call, query, services)
-    return _search_record(call, query, type_, services, compartment=compartment)
-
-
-def _gate(call: Call, query: Query, type_: str, services: Services) -> None:
-    """Refuse a search that is not limited to a patient (A4)."""
-    for each in query.types if type_ == "*" else (type_,):
-        refused = gate_search(call.caller, each, query.patients, [name for name, _ in query.applied])
-        if refused is not None and refused.status == 400:
-            raise BadRequest(
-                "Name the patient: patient=Patient/[id] or patient.identifier=[system]|[INS].",
-                code="required",
-                expression="identifier" if each == "Patient" else "patient",
-            )
-        if refused is not None:
-            raise refusal(refused, services.canonical)
-
-
-def searched(query: Query, compartment: str | None, services: Services) -> dict[str, None]:
-    """Return the patients (`Patient/id`) that a search is limited to; unknown identifiers give none."""
-    found: dict[str, None] = {}
-    if compartment is not None and compartment.startswith("Patient/"):
-        found[compartment] = None
-    for criterion in query.patients:
-        found.update(dict.fromkeys(criterion.references))
-        for system, value in criterion.identifiers:
-            id_ = gather.patient_by_identifier(system, value, services)
-            if id_ is not None:
-                found[f"Patient/{id_}"] = None
-    return found
-
-
-def _search_record(call: Call, query: Query, type_: str, services: Services, *, compartment: str | None) -> Scope:
-    if compartment is not None and not compartment.startswith("Patient/"):
-        raise Forbidden("Only the compartments of patients may be searched.")
-    patients = tuple(searched(query, compartment, services)) or _own_record(call.caller, query)
-    if not patients:
-        return Scope(node=_named_in_consents(call, query, type_), count_all=True)
-    nodes: list[Node] = []
-    own = type_ == "DocumentReference" and "identifier" in query.filters
-    limited = False
-    for patient in patients:
-        node, narrowed = _record_node(call, patient, type_, own, query, services)
-        limited = limited or narrowed
-        nodes.append(node)
-    return Scope(
-        node=either(*nodes),
-        patients=patients,
-        count_all=type_ in ("DocumentReference", "List"),
-        show=_shower(call, type_, query, limited, services),
-    )
-
-
-def _own_record(caller: Caller, query: Query) -> tuple[str, ...]:
-    """A patient who names nobody searches the own record."""
-    if query.patients or caller.actor is not Actor.PATIENT or caller.patient is None:
-        return ()
-    return (f"Patient/{caller.patient}",)
-
-
-def _named_in_consents(call: Call, query: Query, type_: str) -> Node:
-    """A professional may list the Consents that name him, whatever the record (TD0.4)."""
-    return restrict_consents(call.caller, None) if type_ == "Consent" and not query.patients else Nothing()
-
-
-def _record_node(
-    call: Call, patient: str, type_: str, own: bool, query: Query, services: Services
-) -> tuple[Node, bool]:
-    """Return the filter for one patient's record, and whether only own deposits' metadata may be shown."""
-    facts = gather.facts_of(patient, services)
-    if facts.dossier is Dossier.NONE and not _is_self(call.caller, patient):
-        return Nothing(), False
-    if type_ == "Consent" and call.caller.actor is Actor.PROFESSIONAL:
-        return both(of_record("Consent", patient), restrict_consents(call.caller, patient)), False
-    documents = type_ == "DocumentReference"
-    decision = enter(call.caller, Op.SEARCH, facts, services.access, documents=documents)
-    if not decision.permitted and own:
-        finding = enter(call.caller, Op.FIND_OWN, facts, services.access, documents=True)
-        decision = finding if finding.permitted else decision
-    if not decision.permitted:
-        raise refusal(decision, services.canonical)
-    if documents:
-        return restrict(
-            call.caller, decision, facts, services.access, services.matrix, deleted_asked=_asks_deleted(query)
-        ), decision.metadata_only
-    types = query.types if type_ == "*" else (type_,)
-    return either(*(of_record(each, patient) for each in types)), False
-
-
-def _asks_deleted(query: Query) -> bool:
-    return any(name == "status" and "entered-in-error" in value for name, value in query.applied)
-
-
-def _is_self(caller: Caller, patient: str) -> bool:
-    return caller.actor is Actor.PATIENT and caller.patient == patient.partition("/")[2]
-
-
-def _shower(
-    call: Call, type_: str, query: Query, limited: bool, services: Services
-) -> Callable[[Version], bytes | None]:
-    def show(version: Version) -> bytes | None:
-        if version.type == "DocumentReference":
-            op = Op.FIND_OWN if limited else Op.SEARCH
-            if not _shown(call, version, op, services, deleted_asked=_asks_deleted(query)):
-                return None
-            return showing.deposit(version) if limited else version.body
-        return _masked(call, version, services) if version.type == "List" else version.body
-
-    return show
-
-
-def _search_patients(call: Call, query: Query, services: Services) -> Scope:
-    """TD0.2: does the record exist; only by a national identifier, and only records that were opened."""
-    caller = call.caller
-    patients = tuple(searched(query, None, services)) or _own_record(call.caller, query)
-    if any(system is None for criterion in query.patients for system, _ in criterion.identifiers):
-        raise BadRequest("The identifier needs its system: [system]|[INS].", code="required", expression="identifier")
-    allowed = [each for each in patients if _exists_for(caller, each, services)]
-    ids = tuple(each.partition("/")[2] for each in allowed)
-    return Scope(
-        node=Ids(ids) if ids else Nothing(),
-        patients=patients,
-        show=lambda version: showing.found_patient(
-            version,
-            decided(caller, Op.EXIST, f"Patient/{version.id}", services),
-            caller,
-            gather.facts_of(f"Patient/{version.id}", services),
-            services,
-        ),
-    )
-
-
-def _exists_for(caller: Caller, patient: str, services: Services) -> bool:
-    facts = gather.facts_of(patient, services)
-    if facts.dossier is Dossier.NONE and not _is_self(caller, patient):
-        return False
-    return enter(caller, Op.EXIST, facts, services.access).permitted
-
-
-def included_node(call: Call, source: str, services: Services) -> Node:
-    """Return the filter of a _revinclude: resources of the record being shown, decided again one by one later."""
-    return Everything() if call.caller.may("s", source) or call.caller.is_admin else Nothing()
-
-
-def to_browse_history(call: Call, type_: str | None, services: Services) -> None:
-    """Decide on type and system history: administrators, and directories for everybody.
-
-    Raises:
-        Forbidden: others.
-    """
-    if call.caller.is_admin:
-        return
-    if type_ is None or type_access(type_).kind not in (Kind.DIRECTORY, Kind.CONFORMANCE):
-        raise Forbidden("History is read resource by resource; only administrators browse it by type.")
-    need(call.caller, "s", type_, services)
+    return visible(caller, decision, document, facts, services.access, services.matrix, deleted_asked=deleted_asked)

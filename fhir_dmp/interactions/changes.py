@@ -95,7 +95,7 @@ def create(
         if found:
             return Change("create", 200, unchanged=found[0], key=found[0].key, patient=found[0].patient)
         claims = (Claim(criteria.claim_key(type_, conditions.if_none_exist), seen),)
-    resource, blob = _body(payload, type_, services)
+    resource, blob = _body(call, payload, type_, services)
     allowed = permit.to_write(call, "create", type_, None, resource, services)
     draft = Draft(type_, id_ or services.ids.resource(allowed.patient), resource, 0, "POST", blob)
     return Change(
@@ -109,9 +109,9 @@ def create(
     )
 
 
-def _body(payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
+def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
     if type_ == "Binary":
-        return content_of_binary(payload, services)
+        return content_of_binary(payload, services, context=call.info.headers.get("x-security-context"))
     resource = of_type(payload.resource, type_)
     refuse_subset(resource)
     if type_ == "DocumentReference":
@@ -125,8 +125,10 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     if payload.resource is not None or key.type != "Binary":
         _same_id(of_type(payload.resource, key.type), key)
     current = services.store.read(key)
+    if current is not None and not current.deleted:
+        authorise.to_see(call, current, services)  # before any answer that would tell that it exists
     check_match(current, conditions)
-    resource, blob = _body(payload, key.type, services)
+    resource, blob = _body(call, payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
     allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
     resource = allowed.resource or resource
@@ -136,7 +138,16 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
         return Change("update", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, resource, current.version if current else 0, "PUT", blob)
     status = 200 if before is not None else 201
-    return Change("update", status, draft=draft, previous=current, patient=allowed.patient, issues=issues, key=key)
+    return Change(
+        "update",
+        status,
+        draft=draft,
+        previous=current,
+        patient=allowed.patient,
+        issues=issues,
+        key=key,
+        details=allowed.details,
+    )
 
 
 def _same_id(resource: Json, key: Key) -> None:
@@ -197,8 +208,13 @@ def patch(call: Call, key: Key, payload: Payload, services: Services, conditions
     )
 
 
-def delete(call: Call, key: Key, services: Services, conditions: Preconditions) -> Change:
-    """Decide a delete: 204 whether or not something was there (idempotent)."""
+def delete(
+    call: Call, key: Key, services: Services, conditions: Preconditions, *, leaving: frozenset[str] = frozenset()
+) -> Change:
+    """Decide a delete: 204 whether or not something was there (idempotent).
+
+    leaving: resources (`Type/id`) whose references do not count, because the same commit deletes or rewrites them.
+    """
     offers(key.type, "delete")
     current = services.store.read(key)
     check_match(current, conditions)
@@ -206,17 +222,17 @@ def delete(call: Call, key: Key, services: Services, conditions: Preconditions) 
         return Change("delete", 204, unchanged=current, key=key)
     before = parse_stored(current.body)
     allowed = permit.to_write(call, "delete", key.type, before, None, services, current=current)
-    _unreferenced(key, services)
+    _unreferenced(key, leaving, services)
     return Change("delete", 204, deletion=current, previous=current, patient=allowed.patient, key=key)
 
 
-def _unreferenced(key: Key, services: Services) -> None:
+def _unreferenced(key: Key, leaving: frozenset[str], services: Services) -> None:
     """Refuse to delete what other current resources point at.
 
     Raises:
         Conflict: naming up to ten of them.
     """
-    users = criteria.referring(key, services, limit=10)
+    users = [name for name in criteria.referring(key, services, limit=10 + len(leaving)) if name not in leaving][:10]
     if users:
         raise Conflict(f"Other resources refer to it: {', '.join(users)}. Delete or change them first.")
 
@@ -231,6 +247,19 @@ def conditional(call: Call, type_: str, query: str, services: Services) -> Versi
     if len(found) > 1:
         raise PreconditionFailed("The criteria match several resources.", code="multiple-matches")
     return found[0] if found else None
+
+
+def free(key: Key, services: Services) -> None:
+    """Check that a conditional update that matched nothing may make a resource with the id that its body gives.
+
+    Raises:
+        Conflict: another resource has the id.
+    """
+    current = services.store.read(key)
+    if current is not None and not current.deleted:
+        raise Conflict(
+            "The id in the body belongs to a resource that the criteria do not match.", expression=f"{key.type}.id"
+        )
 
 
 def conditional_update(
@@ -249,12 +278,12 @@ def conditional_update(
         return update(call, match.key, named, services, conditions)
     claim = Claim(criteria.claim_key(type_, query), seen)
     if body_id is None:
+        check_match(None, conditions)
         made = create(call, type_, payload, services, Preconditions())
         return replace(made, claims=(*made.claims, claim))
     if not (isinstance(body_id, str) and is_id(body_id)):
         raise BadRequest("The id in the body is not a FHIR id.", code="value", expression=f"{type_}.id")
-    if services.store.read(Key(type_, body_id)) is not None:
-        raise Conflict("The id in the body belongs to a resource that the criteria do not match.")
+    free(Key(type_, body_id), services)
     if not PUT_MAKES:
         raise MethodNotAllowed("Ids are given by the server; use POST.", headers={"Allow": "POST"})
     made = update(call, Key(type_, body_id), payload, services, conditions)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Caller
@@ -74,7 +75,8 @@ class Answer:
     """One FHIR response, before negotiation of format, compression and conditional headers.
 
     body: FHIR JSON bytes, None for an empty body. stream: FHIR JSON in chunks (a Binary with its base64).
-    content: raw bytes instead. version, updated_ms: ETag and Last-Modified. location: relative to the base.
+    content: raw bytes instead. issues: what a write had to say beside its body (warnings). version, updated_ms: ETag
+    and Last-Modified. location: relative to the base.
     mutable: False when a cache validator must not answer 304 (operations, bundles).
     """
 
@@ -82,6 +84,7 @@ class Answer:
     body: bytes | None = None
     stream: Iterator[bytes] | None = None
     content: Content | None = None
+    issues: tuple[Issue, ...] = ()
     version: int | None = None
     updated_ms: int | None = None
     location: str | None = None

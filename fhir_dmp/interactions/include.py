@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fhir_dmp.fhir.resource import parse_stored
-from fhir_dmp.interactions import authorise
+from fhir_dmp.interactions import authorise, scoping
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
@@ -63,6 +63,6 @@ def _backward(
         if not rule.reverse:
             continue
         for source, node in referring(rule, keys, services.registry):
-            allowed = both(node, authorise.included_node(call, source, services))
+            allowed = both(node, scoping.included_node(call, source, services))
             found.extend(services.store.search(Search(types=(source,), node=allowed, count=CAP + 1)).versions)
     return found

@@ -36,9 +36,10 @@ def vread(call: Call, services: Services) -> Answer:
     key = key_of(call.path)
     number = call.path[3]
     found = services.store.read_version(key, int(number)) if number.isdigit() and len(number) < 10 else None
-    if found is None:
+    current = services.store.read(key)
+    if found is None or current is None:
         raise NotFound(f"{key.type} with this id has no such version.")
-    return _answer(call, found, "vread", services)
+    return _answer(call, found, "vread", services, judged=current)
 
 
 def key_of(path: tuple[str, ...]) -> Key:
@@ -57,8 +58,9 @@ def absent(key: Key) -> NotFound:
     return NotFound(f"There is no {key.type} with this id.")
 
 
-def _answer(call: Call, version: Version, kind: str, services: Services) -> Answer:
-    allowed = authorise.to_read(call, version, kind, services)
+def _answer(call: Call, version: Version, kind: str, services: Services, *, judged: Version | None = None) -> Answer:
+    """Answer with a version. judged: the current one, because today's labels decide on yesterday's versions."""
+    allowed = authorise.to_read(call, judged or version, kind, services)
     if version.deleted:
         record.keep(services, record.record(call, kind, services, what=[_reference(version)], outcome="4"))
         raise Gone(f"This {version.type} was deleted.", headers={"ETag": f'W/"{version.version}"'})

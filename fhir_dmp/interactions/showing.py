@@ -42,9 +42,9 @@ _BLOCKED = ("resourceType", "id", "meta", "identifier", "active")
 ARCHIVED = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-ext-is-archived"
 
 
-def deposit(version: Version) -> bytes:
+def deposit(stored: bytes) -> bytes:
     """Return what a feeding-only caller may see of an own document (TD3.1b)."""
-    body = parse_stored(version.body)
+    body = parse_stored(stored)
     kept = _cut(body, _DEPOSIT)
     archived = [each for each in body.get("extension", ()) if each.get("url") == ARCHIVED]
     if archived:
@@ -57,11 +57,6 @@ def _cut(body: Json, names: tuple[str, ...]) -> Json:
     meta = dict(kept.get("meta", {}))
     kept["meta"] = {**meta, "tag": [*meta.get("tag", ()), SUBSETTED]}
     return kept
-
-
-def patient(version: Version) -> bytes:
-    """Return a Patient read inside an entered record: as stored."""
-    return version.body
 
 
 def found_patient(

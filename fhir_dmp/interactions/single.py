@@ -78,7 +78,7 @@ def conditional_delete(call: Call, services: Services) -> Answer:
     """`DELETE [type]?criteria`: at most one match."""
     match = changes.conditional(call, call.path[0], criteria(call), services)
     if match is None:
-        return Answer(204)
+        return finish(call, Change("delete", 204), services)
     return finish(call, changes.delete(call, match.key, services, preconditions(call)), services)
 
 
@@ -103,7 +103,7 @@ def finish(call: Call, change: Change, services: Services) -> Answer:
             deletions=(change.deletion,) if change.deletion else (),
             claims=change.claims,
         )
-        version = next(iter(commit(plan, [entry], services).values()))
+        version = next(iter(commit(plan, [entry], services, creator=call.caller).values()))
     return answer(call, change.status, version, change.issues, services)
 
 
@@ -112,20 +112,22 @@ def answer(call: Call, status: int, version: Version | None, issues: tuple[Issue
     prefer = call.info.prefer_return
     if version is None or version.deleted:
         if prefer == "OperationOutcome":
-            return Answer(200, body=dump(operation_outcome((*issues, *_done("deleted")))))
+            return Answer(200, body=dump(operation_outcome((*issues, *done("deleted")))))
         return Answer(status, version=version.version if version else None)
     base = Answer(
         status,
         version=version.version,
         updated_ms=version.updated_ms,
         location=f"{version.type}/{version.id}/_history/{version.version}",
+        issues=issues,
     )
     if prefer == "minimal":
         return base
     if prefer == "OperationOutcome":
-        return replace(base, body=dump(operation_outcome((*issues, *_done("stored")))))
+        return replace(base, body=dump(operation_outcome((*issues, *done("stored")))))
     return replace(base, body=absolute(version.body, services.base))
 
 
-def _done(what: str) -> tuple[Issue, ...]:
+def done(what: str) -> tuple[Issue, ...]:
+    """Return what an outcome says of a write that went well: `stored` or `deleted`."""
     return (Issue("informational", f"The resource was {what}.", severity="information"),)

@@ -44,10 +44,16 @@ def _round(call: Call, needs: Needs, known: Gathered, services: Services) -> Gat
     keys = [Key(type_, id_) for type_, id_ in needs.keys if f"{type_}/{id_}" not in known.held]
     read = services.store.read_many(keys) if keys else {}
     held = {str(key): _held(version) for key, version in read.items() if _known_to(call, version, services)}
-    holders = {unique: holder for unique in needs.uniques if (holder := _holder(unique, services)) is not None}
+    holding = {unique: version for unique in needs.uniques if (version := _holder(unique, services)) is not None}
+    hidden = {str(version.key) for version in holding.values() if not _known_to(call, version, services)}
+    holders = {unique: _held(version) for unique, version in holding.items()}
     found = {text: tuple(_searched(call, text, services)) for text in needs.criteria if text not in known.found}
     return replace(
-        known, held={**known.held, **held}, holders={**known.holders, **holders}, found={**known.found, **found}
+        known,
+        held={**known.held, **held},
+        holders={**known.holders, **holders},
+        found={**known.found, **found},
+        hidden=known.hidden | hidden,
     )
 
 
@@ -64,10 +70,10 @@ def _known_to(call: Call, version: Version, services: Services) -> bool:
     return authorise.may_know(call.caller, version, Op.REPLACE, services)
 
 
-def _holder(unique: str, services: Services) -> Held | None:
+def _holder(unique: str, services: Services) -> Version | None:
     key = services.store.holder(unique)
     version = services.store.read(key) if key else None
-    return _held(version) if version and not version.deleted else None
+    return version if version and not version.deleted else None
 
 
 def _searched(call: Call, text: str, services: Services) -> Iterable[Held]:

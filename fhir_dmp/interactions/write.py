@@ -6,7 +6,7 @@ with the audit record, to the store's one door.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fhir_dmp.access.document import access_terms
@@ -18,12 +18,19 @@ from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.resource import Json, dump, stamped
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.creators import creator_term
+from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
 from fhir_dmp.search.terms import Terms
 
 SUBSETTED = "SUBSETTED"
+#: Profiles whose rules this server applies, by the start of their URL: those of documents and of the INS identity.
+JUDGED = (
+    "https://interop.esante.gouv.fr/ig/fhir/pdsm/",
+    "https://profiles.ihe.net/ITI/MHD/",
+    "https://hl7.fr/ig/fhir/core/",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +75,27 @@ def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
     """
     if services.settings.validation.mode == "off":
         return ()
-    issues = services.validate(resource)
+    issues = (*services.validate(resource), *_unjudged(resource))
     errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
     if errors and services.settings.validation.mode == "enforce":
         raise Unprocessable(issues=issues)
     return issues
+
+
+def _unjudged(resource: Json) -> Iterator[Issue]:
+    """Say which declared profiles were not applied: a client must not think that they were."""
+    type_ = resource.get("resourceType")
+    meta = resource.get("meta")
+    declared = meta.get("profile") if isinstance(meta, dict) else None
+    for index, url in enumerate(declared if isinstance(declared, list) else ()):
+        base = f"http://hl7.org/fhir/StructureDefinition/{type_}"
+        if isinstance(url, str) and not url.startswith(JUDGED) and url.partition("|")[0] != base:
+            yield Issue(
+                "not-supported",
+                "This server does not know the profile; only the base definition was applied.",
+                severity="warning",
+                expression=(f"{type_}.meta.profile[{index}]",),
+            )
 
 
 def _write(draft: Draft, previous: Version | None, now_ms: int, creator: Caller | None, services: Services) -> Write:
@@ -125,13 +148,13 @@ def commit(
     done = services.store.commit(
         Commit(
             writes=tuple(writes),
-            claims=plan.claims,
+            claims=(*plan.claims, *marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
             audit=records,
         )
     )
-    services.forget(writes)
+    services.facts.forget()
     return {version.key: version for version in done}
 
 

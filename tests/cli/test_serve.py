@@ -109,6 +109,24 @@ def test_a_taken_port_is_said_in_words(tmp_path: Path) -> None:
         refused(run(tmp_path, "serve", "--port", str(port)), 1, "choose another --host or --port")
 
 
+def test_the_curl_line_that_it_prints_works_from_any_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    with serving(folder, "--demo", "--workers", "1", "--store", "sqlite:///own.sqlite3") as (process, port, _):
+        assert process.stdout is not None
+        while not (line := process.stdout.readline()).startswith("Try "):
+            assert line, "no line to try"
+        command = line[line.index("$(") + 2 : line.rindex(")")]
+        variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        token = subprocess.run(
+            ["/bin/sh", "-c", command], cwd="/", env=variables, capture_output=True, text=True, check=True
+        )
+        assert f"'http://127.0.0.1:{port}/fhir/Patient?_pretty=true'" in line
+        status, body = get(port, "/fhir/Patient?_pretty=true", Authorization=f"Bearer {token.stdout.strip()}")
+        assert status == 200
+        assert len(json.loads(body)["entry"]) >= 5
+
+
 def _is_python(pid: int) -> bool:
     line = Path(f"/proc/{pid}/cmdline").read_text()
     return "python" in line and "resource_tracker" not in line

@@ -78,11 +78,12 @@ def _database(client: MongoClient[Doc], name: str, server: Server) -> Any:
 def inspect(client: MongoClient[Doc]) -> Server:
     """Find out what the server can do, by its own words and by trying."""
     hello = client.admin.command("hello")
-    member = "setName" in hello or hello.get("msg") == "isdbgrid"
-    transactions = member and _keeps_transactions(client)
+    router = hello.get("msg") == "isdbgrid"
+    transactions = ("setName" in hello or router) and _keeps_transactions(client)
     return Server(
         transactions=transactions,
         snapshots=transactions and hello.get("maxWireVersion", 0) >= _SNAPSHOT_WIRE_VERSION,
+        sharded=router,
     )
 
 

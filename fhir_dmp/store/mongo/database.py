@@ -14,13 +14,14 @@ from threading import Lock
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from fhir_dmp.errors import BadRequest
 
 #: The longest that the server may work on one query, in ms. Dead rows are kept much longer (see intents.py).
 QUERY_MS = 20_000
 
+_NAMESPACE_EXISTS = 48
 _TYPE = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _MONTH = re.compile(r"audit_[0-9]{6}")
 
@@ -123,8 +124,17 @@ class Database:
         if wanted:
             make_indexes(self.raw[name], wanted)
         elif name not in self.raw.list_collection_names():
-            # a collection must exist before a transaction writes to it
+            self._create(name)
+
+    def _create(self, name: str) -> None:
+        """Make an empty collection: it must exist before a transaction writes to it. Another process may be faster."""
+        try:
             self.raw.create_collection(name)
+        except CollectionInvalid:
+            return
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
 
     def _field(self, field: str) -> str:
         if field != ADDRESS:

@@ -30,8 +30,8 @@ from fhir_dmp.store.mongo.transactions import Transaction, is_transient
 from fhir_dmp.store.mongo.views import Doc, View
 
 #: How often a group starts again after losing against another process, and the longest pause between, in s.
-ATTEMPTS = 12
-LONGEST_PAUSE_S = 0.25
+ATTEMPTS = 40
+LONGEST_PAUSE_S = 0.1
 #: Most writes that are taken along in one group.
 GROUP_WRITES = 500
 
@@ -140,7 +140,8 @@ class Door:
 
         def gather(view: View, sequence: int) -> Facts:
             uniques = {unique for _, one in new for unique in one.uniques}
-            return gathered(self._database, view, sequence, {version.key for version in versions}, uniques, set())
+            keys = {version.key for version in versions}
+            return gathered(self._database, view, sequence, keys, uniques, set(), tokens=True)
 
         def judge(facts: Facts) -> _Judged:
             group = Group(facts)

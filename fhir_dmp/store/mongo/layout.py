@@ -7,7 +7,6 @@ be repeated, and another process that opens the same database at the same moment
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -48,6 +47,10 @@ def _to_in_place(database: Database) -> None:
     """Give each living row its address as `_id`, and remove dead and undecided ones."""
     before = Database(database.raw, versioned=True)
     Intents(before).recover()
+    for name in database.audit_names():
+        # while a record is copied, two rows have its position; the index is made again when all is done
+        if "position" in database[name].index_information():
+            database[name].drop_index("position")
     for rows in _row_collections(database):
         rows.delete_many({"$or": [{"e": {"$ne": None}}, {"c": {"$ne": None}}]})
         for doc in list(rows.find({"i": {"$ne": None}}, {"_id": 1, "i": 1})):
@@ -63,6 +66,10 @@ def _settle(rows: Any, id_: str, address: str) -> None:
     doc: Doc | None = rows.find_one({"_id": id_})
     if doc is not None:
         bare = {name: value for name, value in doc.items() if name not in _BOOKKEEPING}
-        with suppress(DuplicateKeyError):  # another process that opens the database was faster
+        try:
             rows.insert_one({**bare, "_id": address})
+        except DuplicateKeyError:
+            # another process that opens the database was faster; anything else must not lose the row
+            if rows.find_one({"_id": address}, {"_id": 1}) is None:
+                raise
         rows.delete_one({"_id": id_})

@@ -32,10 +32,14 @@ COUNT_EXACTLY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the server can do. transactions: of many documents. snapshots: sessions that read one moment."""
+    """What the server can do. transactions: of many documents. snapshots: sessions that read one moment.
+
+    sharded: a router of a cluster.
+    """
 
     transactions: bool
     snapshots: bool = False
+    sharded: bool = False
 
 
 class MongoStore:
@@ -66,9 +70,9 @@ class MongoStore:
     def _prepare(self) -> None:
         with suppress(DuplicateKeyError):  # somebody was here before
             self._database["meta"].insert_one(new_record())
+        adopt(self._database)
         self._database.prepare_all()
         self._blobs.prepare()
-        adopt(self._database)
         if self._database.versioned:
             Intents(self._database, self._patience_s).recover()
 
@@ -102,7 +106,13 @@ class MongoStore:
             yield self._reader_of(view)
 
     def _reader_of(self, view: View) -> Reader:
-        return Reader(self._database, view, join_cap=self._join_cap, elem_match=self._elem_match)
+        return Reader(
+            self._database,
+            view,
+            join_cap=self._join_cap,
+            elem_match=self._elem_match,
+            sharded=self._server.sharded,
+        )
 
     def read(self, key: Key) -> Version | None:
         """Return the current version, a tombstone when deleted."""
@@ -151,6 +161,13 @@ class MongoStore:
         """Return the last sequence that readers can see."""
         with answering():
             return self._database.sequence()
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        with self._view() as view:
+            wanted = everything_of({view.address: {"$in": list(keys)}}, view.visible())
+            found = {view.address_of(doc): int(doc["s"]) for doc in self._database["claims"].find(wanted)}
+        return tuple(found.get(key, 0) for key in keys)
 
     def types(self) -> dict[str, int]:
         """Return how many resources of each type there are; estimated (tombstones included) above 10,000."""

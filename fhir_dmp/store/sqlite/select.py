@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fhir_dmp.search.order import ID, LAST_UPDATED, effective
 from fhir_dmp.search.query import Node, Position, Search, SortKey, SortValue
@@ -24,12 +25,13 @@ _TICKS = 40
 _WALKED = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row of a page: its pk and its place."""
+#: A row of a page: pk, id, and the sort values as SQL gives them.
+Row = tuple[Any, ...]
 
-    pk: int
-    place: Position
+
+def place_of(row: Row, type_: str) -> Position:
+    """Return where the row stands in the order of the search."""
+    return Position(tuple(None if value == NO_DATE else value for value in row[2:]), type_, row[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class _Source:
 
 def page(
     con: sqlite3.Connection, search: Search, scope: Scope, choice: Choice, limit: int, tuning: Tuning = TUNING
-) -> list[Found]:
+) -> list[Row]:
     """Return the first `limit` rows in sort order; for `search.before` the last ones, in reverse order."""
     if choice.nothing or limit <= 0:
         return []
@@ -104,7 +106,7 @@ def _source(scope: Scope, choice: Choice) -> _Source:
     if driver is None:
         where: Fragment = "r.type = ? AND r.d = ?", (scope.type, int(scope.deleted))
         return _Source("res r INDEXED BY res_u", where, choice.rest, Candidate())
-    row = Candidate("d.pk", "d.date" if driver.dated else "r.date", driver.estimate)
+    row = Candidate("d.pk", "d.date" if driver.dated else "r.date", expected=driver.estimate)
     # The type is in the hash already; r.type is checked because a hash alone proves nothing.
     where = f"{driver.where} AND r.type = ? AND r.d = ?", (*driver.params, scope.type, int(scope.deleted))
     return _Source(f"{driver.rows} CROSS JOIN res r ON r.pk = d.pk", where, choice.rest, row)
@@ -132,7 +134,7 @@ def _where(source: _Source, scope: Scope, bound: int | None, more: Sequence[Frag
     return " AND ".join(text for text, _ in parts), tuple(param for _, params in parts for param in params)
 
 
-def _run(con: sqlite3.Connection, search: Search, scope: Scope, source: _Source, limit: int) -> list[Found]:
+def _run(con: sqlite3.Connection, search: Search, scope: Scope, source: _Source, limit: int) -> list[Row]:
     columns = [_column(key, source.row) for key in effective(search.sort)]
     backwards = search.before is not None
     start = search.before if backwards else search.after
@@ -148,10 +150,7 @@ def _run(con: sqlite3.Connection, search: Search, scope: Scope, source: _Source,
         f"ORDER BY {order}, r.id {'DESC' if backwards else 'ASC'} LIMIT ?"
     )
     selected = tuple(param for column in columns for param in column.params)
-    return [
-        Found(row[0], Position(_values(columns, row[2:]), scope.type, row[1]))
-        for row in con.execute(sql, (*selected, *params, limit))
-    ]
+    return con.execute(sql, (*selected, *params, limit)).fetchall()
 
 
 def _column(key: SortKey, row: Candidate) -> _Column:
@@ -170,13 +169,6 @@ def _order(number: int, column: _Column, *, backwards: bool) -> str:
     if not column.nullable:
         return f"v{number} {direction}"
     return f"v{number} {direction} NULLS {'FIRST' if backwards else 'LAST'}"
-
-
-def _values(columns: Sequence[_Column], row: Sequence[SortValue | None]) -> tuple[SortValue | None, ...]:
-    return tuple(
-        None if column.sentinel is not None and value == column.sentinel else value
-        for column, value in zip(columns, row, strict=True)
-    )
 
 
 def _behind(columns: Sequence[_Column], start: Position, type_: str, *, backwards: bool) -> list[Fragment]:

@@ -11,16 +11,15 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
-from fhir_dmp.search.order import ordered
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.store.sqlite import blobs, history, reindex, select, trail, verify, versions
+from fhir_dmp.store.sqlite import blobs, history, pages, reindex, select, trail, verify, versions
 from fhir_dmp.store.sqlite.blobs import INLINE_LIMIT, SqliteBlobs
 from fhir_dmp.store.sqlite.checkpoint import Checkpointer
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.conditions import Scope
 from fhir_dmp.store.sqlite.connections import Readers, connect
-from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Tuning, choose
+from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
 from fhir_dmp.store.sqlite.writer import Writer
@@ -31,9 +30,13 @@ _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered."""
+    """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
-    mmap_bytes: int = 256 * 1024 * 1024
+    mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
+    page faults that follow cost a read three times as much as copying its pages from the system's cache.
+    """
+
+    mmap_bytes: int = 0
     writer_cache_kib: int = 64 * 1024
     reader_cache_kib: int = 8 * 1024
     busy_ms: int = 5000
@@ -49,6 +52,7 @@ class SqliteStore:
     def __init__(self, path: Path, limits: Limits) -> None:
         """Open the file, which `open_sqlite` has prepared."""
         self._limits = limits
+        self._chooser = Chooser(limits.tuning)
         self._readers = Readers(
             path, mmap_bytes=limits.mmap_bytes, cache_kib=limits.reader_cache_kib, busy_ms=limits.busy_ms
         )
@@ -99,39 +103,15 @@ class SqliteStore:
         """Return one page; everything is read from one snapshot."""
         with self._readers.borrow(snapshot=True) as con:
             bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
-            node = self._resolved(con, search.node)
-            found: list[select.Found] = []
-            total = 0
-            for type_ in dict.fromkeys(search.types):
-                scope = Scope(self._codec, type_)
-                choice = self._choose(con, node, scope)
-                limit = search.count + 1 if search.count > 0 else 0
-                rows = select.page(con, search, scope, choice, limit, self._limits.tuning)
-                found += rows
-                if search.total:
-                    whole = search.after is None and search.before is None and len(rows) <= search.count
-                    counted = whole and search.count > 0
-                    total += len(rows) if counted else select.total(con, scope, choice, search.bound)
-            return self._page(con, search, found, bound, total)
+            resolved: dict[Node, Node] = {}
 
-    def _page(self, con: sqlite3.Connection, search: Search, found: list[select.Found], bound: int, total: int) -> Page:
-        if len(search.types) > 1:
-            found = ordered(search.sort, found, lambda row: row.place)
-            found = found[-search.count - 1 :] if search.before is not None else found[: search.count + 1]
-        elif search.before is not None:
-            found.reverse()
-        more = len(found) > search.count
-        backwards = search.before is not None
-        if more:
-            found = found[1:] if backwards else found[:-1]
-        bodies = versions.by_pk(con, [row.pk for row in found])
-        return Page(
-            tuple([bodies[row.pk] for row in found]),
-            next=found[-1].place if found and (backwards or more) else None,
-            previous=found[0].place if found and (more if backwards else search.after is not None) else None,
-            bound=bound,
-            total=total if search.total else None,
-        )
+            def node_of(type_: str) -> Node:
+                node = search.node_of(type_)
+                if node not in resolved:
+                    resolved[node] = self._resolved(con, node)
+                return resolved[node]
+
+            return pages.page(con, search, node_of, self._codec, bound, self._chooser)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -152,7 +132,7 @@ class SqliteStore:
         return None if row is None else Key(*row)
 
     def _choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
-        return choose(con, node, scope, self._limits.tuning)
+        return self._chooser.choose(con, node, scope)
 
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
@@ -189,12 +169,19 @@ class SqliteStore:
         """Return versions by descending sequence."""
         with self._readers.borrow(snapshot=True) as con:
             node = None if query.node is None else self._resolved(con, query.node)
-            return history.history(con, query, node, self._codec)
+            return history.history(con, query, node, history.Reading(self._codec, self._chooser))
 
     def sequence(self) -> int:
         """Return the last sequence."""
         with self._readers.borrow() as con:
             return int(con.execute(_SEQUENCE).fetchone()[0])
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        marks = ", ".join("?" * len(keys))
+        with self._readers.borrow() as con:
+            found = dict(con.execute(f"SELECT key, s FROM claim WHERE key IN ({marks})", tuple(keys)))
+        return tuple([found.get(key, 0) for key in keys])
 
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing."""

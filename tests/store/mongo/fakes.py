@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict, deque
+from collections.abc import Iterator
+from threading import RLock
 from types import TracebackType
 from typing import Any
 
@@ -43,11 +45,29 @@ class Script:
             raise error
 
 
+class Rows:
+    """What a query found, all at once."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = iter(rows)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._rows)
+
+    def max_time_ms(self, _: int) -> Rows:
+        """There is nothing to wait for any more."""
+        return self
+
+
 class FakeClient:
-    """A client of a replica set of one."""
+    """A client of a replica set of one. One call at a time: mongomock breaks when threads read and write together."""
 
     def __init__(self) -> None:
         self.mock: Any = mongomock.MongoClient()
+        self.lock = RLock()
         self.script = Script()
 
     def start_session(self, snapshot: bool = False) -> FakeSession:
@@ -87,7 +107,9 @@ class FakeSession:
         assert options["read_concern"].level == "snapshot"
         assert options["write_concern"].document == {"w": "majority", "j": True, "wtimeout": 10_000}
         database = self._client.mock["dmp"]
-        self._before = {name: copy.deepcopy(list(database[name].find())) for name in database.list_collection_names()}
+        with self._client.lock:
+            names = database.list_collection_names()
+            self._before = {name: copy.deepcopy(list(database[name].find())) for name in names}
         self._client.script.called("start")
 
     def commit_transaction(self) -> None:
@@ -114,10 +136,11 @@ class FakeSession:
     def _restore(self) -> None:
         before, self._before = self._before or {}, None
         database = self._client.mock["dmp"]
-        for name in database.list_collection_names():
-            database[name].delete_many({})
-            if before.get(name):
-                database[name].insert_many(before[name])
+        with self._client.lock:
+            for name in database.list_collection_names():
+                database[name].delete_many({})
+                if before.get(name):
+                    database[name].insert_many(before[name])
 
 
 class FakeDatabase:
@@ -128,7 +151,7 @@ class FakeDatabase:
         self._mock = mock
 
     def __getitem__(self, name: str) -> FakeCollection:
-        return FakeCollection(self._client.script, self._mock[name])
+        return FakeCollection(self._client, self._mock[name])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._mock, name)
@@ -137,8 +160,9 @@ class FakeDatabase:
 class FakeCollection:
     """A collection that takes sessions, bulk writes, and faults."""
 
-    def __init__(self, script: Script, mock: Any) -> None:
-        self._script = script
+    def __init__(self, client: FakeClient, mock: Any) -> None:
+        self._script = client.script
+        self._lock = client.lock
         self._mock = mock
 
     def __getattr__(self, name: str) -> Any:
@@ -147,7 +171,9 @@ class FakeCollection:
         def call(*arguments: Any, session: FakeSession | None = None, **options: Any) -> Any:
             if session is not None and session.in_transaction:
                 self._script.called(name)
-            return method(*arguments, **options)
+            with self._lock:
+                result = method(*arguments, **options)
+                return Rows(list(result)) if name == "find" else result
 
         return call
 
@@ -155,6 +181,10 @@ class FakeCollection:
         """Carry out the requests one by one."""
         assert session.in_transaction
         self._script.called("bulk_write")
+        with self._lock:
+            return self._carried_out(requests)
+
+    def _carried_out(self, requests: list[Any]) -> BulkWriteResult:
         inserted = matched = 0
         for request in requests:
             if isinstance(request, InsertOne):

@@ -21,7 +21,14 @@ def test_a_server_without_transactions_is_refused_and_says_what_to_do() -> None:
     with pytest.raises(ConfigurationError) as caught:
         open_mongo(f"{servers.ferretdb_url()}/refused")
     text = str(caught.value)
-    for part in ("store.url", "no transactions", "--replSet", "rs.initiate()", "scripts/mongo", "store.allow_standalone"):
+    for part in (
+        "store.url",
+        "no transactions",
+        "--replSet",
+        "rs.initiate()",
+        "scripts/mongo",
+        "store.allow_standalone",
+    ):
         assert part in text
     client: MongoClient[dict[str, object]] = MongoClient(servers.ferretdb_url())
     assert "refused" not in client.list_database_names()

@@ -15,10 +15,8 @@ from tests.store.strategies import nodes
 
 PLACE = Dialect("_id")
 HOSTILE = ("$where", "$gt", '{"$ne": null}', "a.b", "$", "x\0y", "^.*$", "[", "\\", "a|b")
-OURS = frozenset(
-    ["$eq", "$in", "$gte", "$gt", "$lt", "$lte", "$and", "$or", "$nor", "$elemMatch", "$regex"]
-    + ["_id", "pat", "t", "r", "x", "q", "k", "lo", "hi", "u"]
-)
+OPERATORS = {"$eq", "$in", "$gte", "$gt", "$lt", "$lte", "$and", "$or", "$nor", "$elemMatch", "$regex"}
+OURS = OPERATORS | {"_id", "pat", "t", "r", "x", "q", "k", "lo", "hi", "u"}
 
 
 def keys(value: Any) -> set[str]:
@@ -36,7 +34,7 @@ def test_a_filter_has_no_key_but_ours(node: Node, elem_match: bool) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("elem_match", [True, False])
 def test_hostile_text_is_only_text(text: str, elem_match: bool) -> None:
-    rows = mongomock.MongoClient()["x"]["y"]
+    rows: Any = mongomock.MongoClient()["x"]["y"]
     rows.insert_one({"_id": text, "t": [f"p=c:{text}"], "r": [], "x": [f"n|{text}tail", f"w#{text}"]})
     rows.insert_one({"_id": "other", "t": ["p=c:other"], "r": [], "x": ["n|other", "w#other"]})
     for node in (
@@ -81,3 +79,12 @@ def test_the_bounds_of_one_span_are_judged_together() -> None:
 def test_joins_must_have_been_resolved() -> None:
     with pytest.raises(TypeError):
         compiled(Chain("subject", (("Patient", Everything()),)), PLACE)
+
+
+def test_a_cluster_is_told_the_bucket_of_the_patient() -> None:
+    patient = "01890a5d-ac96-7b3f-8cce-1f1c2d3e4f50"
+    assert compiled(Term(f"patient=r:Patient/{patient}"), Dialect("_id", sharded=True)) == {
+        "pb": {"$in": [-1, 0xB3F]},
+        "pat": {"$in": [f"Patient/{patient}", "*"]},
+        "r": {"$eq": f"patient=r:Patient/{patient}"},
+    }

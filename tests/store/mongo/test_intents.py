@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import mongomock
 import pytest
 from pymongo import MongoClient
 
@@ -20,6 +19,7 @@ from fhir_dmp.search.query import Everything, Search, Term
 from fhir_dmp.store.mongo.intents import GRACE_MS, Intents
 from fhir_dmp.store.mongo.store import MongoStore, Server
 from tests.store.mongo import servers
+from tests.store.mongo.fakes import FakeClient
 from tests.store.mongo.mortal import Died, Fate, MortalDatabase
 from tests.store.samples import DOC, T0, doc, gone, key, put, record
 
@@ -42,19 +42,23 @@ class Place:
 
     def open(self, fate: Fate | None = None, patience_s: float = 0.0) -> MongoStore:
         """Return the store of a new process."""
-        real = self.client[self.name]
+        real = self.database()
         seen_as = MortalDatabase(real, fate) if fate else real
         return MongoStore(self.client, seen_as, Server(transactions=False), patience_s=patience_s)
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Return all rows of a collection, visible or not."""
-        return list(self.client[self.name][name].find())
+        return list(self.database()[name].find())
+
+    def database(self) -> Any:
+        """Return the database."""
+        return self.client.database(self.name) if isinstance(self.client, FakeClient) else self.client[self.name]
 
 
 @pytest.fixture(params=["mongomock", "mongo-wire"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     if request.param == "mongomock":
-        yield Place(mongomock.MongoClient(), "dmp")
+        yield Place(FakeClient(), "dmp")
         return
     client: MongoClient[dict[str, Any]] = MongoClient(servers.ferretdb_url())
     yield Place(client, servers.new_name(), stride=4)
@@ -98,7 +102,7 @@ def seen(store: MongoStore) -> tuple[object, ...]:
 
 def expected(place: Place) -> tuple[tuple[object, ...], tuple[object, ...]]:
     """Return what is seen before and after SECOND."""
-    twin = Place(place.client, f"{place.name}_twin") if place.name == "dmp" else Place(mongomock.MongoClient(), "dmp")
+    twin = Place(place.client, f"{place.name}_twin") if place.name == "dmp" else Place(FakeClient(), "dmp")
     store = twin.open()
     store.commit(FIRST)
     old = seen(store)

@@ -1,0 +1,41 @@
+"""Worlds for the tests of the REST surface: every test runs on each store that its fixture names.
+
+`world`: memory and SQLite. `wide`: MongoDB over the wire protocol too, for the representative part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.store.stores import STORES
+from tests.world import Client, World, make_world
+
+EMBEDDED = ("memory", "sqlite")
+EVERYWHERE = (*EMBEDDED, "mongo-wire")
+
+
+def _opened(name: str, folder: Path) -> Iterator[World]:
+    store = STORES[name](folder)
+    yield make_world(store, DMP_STORE_ALLOW_STANDALONE="true")
+    store.close()
+
+
+@pytest.fixture(params=EMBEDDED)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A server over a new, empty store."""
+    yield from _opened(request.param, tmp_path)
+
+
+@pytest.fixture(params=EVERYWHERE)
+def wide(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """A server over a new, empty store, one of them on the other side of a socket."""
+    yield from _opened(request.param, tmp_path)
+
+
+@pytest.fixture
+def admin(world: World) -> Client:
+    """The operator, who may do everything that the server offers."""
+    return world.admin
