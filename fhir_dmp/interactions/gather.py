@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from fhir_dmp.access.facts import PatientFacts, patient_facts
 from fhir_dmp.documents.metadata import unique_key
+from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json, parse_stored, references
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Search, SortKey, Term
-from fhir_dmp.terminology.aliases import canonical_identifier
+from fhir_dmp.terminology.aliases import PROFESSIONAL, canonical_identifier
 
 #: No patient has so many; beyond it the newest count.
 MAX_CONSENTS = 1000
+#: No professional has more places of work.
+MAX_ROLES = 100
 _DIRECTORY = frozenset({"Practitioner", "PractitionerRole", "Organization", "CareTeam", "RelatedPerson", "Person"})
 
 
@@ -28,16 +32,46 @@ def facts_of(patient: str, services: Services) -> PatientFacts:
 
 
 def _facts(patient: str, now_ms: int, services: Services) -> PatientFacts:
+    found = record_of(patient, now_ms, services)
+    if found is None:
+        return patient_facts(None, (), {}, now_ms, services.canonical, services.zone)
+    return found.facts
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is stored about access to one record, read at once. consents: all, newest first; directory: who is named."""
+
+    patient: Held
+    consents: tuple[Held, ...]
+    directory: dict[str, Json]
+    facts: PatientFacts
+
+
+def record_of(patient: str, now_ms: int, services: Services) -> Record | None:
+    """Return what is stored of `Patient/id` now, cached facts left aside; None when there is no such patient."""
     version = services.store.read(Key("Patient", patient.partition("/")[2]))
     if version is None or version.deleted:
-        return patient_facts(None, (), {}, now_ms, services.canonical, services.zone)
-    consents = consents_of(patient, services)
-    directory = _directory(consents, parse_stored(version.body), services)
-    return patient_facts(parse_stored(version.body), consents, directory, now_ms, services.canonical, services.zone)
+        return None
+    held = held_of(version)
+    consents = tuple(held_of(each) for each in _consent_versions(patient, services))
+    bodies = [consent.resource for consent in consents]
+    directory = _directory(bodies, held.resource, services)
+    facts = patient_facts(held.resource, bodies, directory, now_ms, services.canonical, services.zone)
+    return Record(held, consents, directory, facts)
+
+
+def held_of(version: Version) -> Held:
+    """Return a stored version as a plan sees it."""
+    return Held(version.type, version.id, version.version, parse_stored(version.body))
 
 
 def consents_of(patient: str, services: Services) -> list[Json]:
     """Return every Consent of the patient, whatever its status."""
+    return [parse_stored(version.body) for version in _consent_versions(patient, services)]
+
+
+def _consent_versions(patient: str, services: Services) -> tuple[Version, ...]:
     page = services.store.search(
         Search(
             types=("Consent",),
@@ -46,7 +80,19 @@ def consents_of(patient: str, services: Services) -> list[Json]:
             count=MAX_CONSENTS,
         )
     )
-    return [parse_stored(version.body) for version in page.versions]
+    return page.versions
+
+
+def practitioners_of(number: str, services: Services) -> dict[str, Json]:
+    """Return what the directory holds of a professional (PSIdNat): the Practitioner, the roles, and what they name."""
+    found: list[str] = []
+    term = Term(identifier_term(PROFESSIONAL, number))
+    for id_ in services.store.find("Practitioner", term, MAX_ROLES):
+        found.append(f"Practitioner/{id_}")
+        roles = services.store.find("PractitionerRole", Term(f"practitioner=r:Practitioner/{id_}"), MAX_ROLES)
+        found += [f"PractitionerRole/{role}" for role in roles]
+    found += [f"PractitionerRole/{id_}" for id_ in services.store.find("PractitionerRole", term, MAX_ROLES)]
+    return directory_of((), services, found)
 
 
 def _directory(consents: Iterable[Json], patient: Json, services: Services) -> dict[str, Json]:
