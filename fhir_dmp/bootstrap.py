@@ -149,6 +149,11 @@ class Wired(Services):
                 return found
         return None
 
+    def ins_of(self, value: str) -> tuple[str, str] | None:
+        """Return (system, INS) under which a patient of this store is known by this number."""
+        known = ((system, value) for system in INS_SYSTEMS if patient_by_identifier(system, value, self) is not None)
+        return next(known, None)
+
     def close(self) -> None:
         """Flush and release the store."""
         self.store.close()

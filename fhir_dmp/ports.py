@@ -72,6 +72,10 @@ class Write:
     blob: str | None = None
 
 
+#: `Claim.seen` of a mark: a claim that is never lost and only says that a commit touched something (see `stamps`).
+MARK = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Race-free "there is none yet": fails with ClaimLost when `key` was claimed by a commit after sequence `seen`."""
@@ -240,6 +244,12 @@ class ResourceStore(Protocol):
 
     def sequence(self) -> int:
         """Return the sequence of the last commit that readers can see."""
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return, for each claim key, the sequence of the last commit that claimed it (0: none that is remembered).
+
+        One point read: what was derived from the store stays true as long as the stamps of its marks do.
+        """
 
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing; the only way to write. Durable when it returns.

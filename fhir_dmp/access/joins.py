@@ -1,4 +1,4 @@
-"""Joins of a search, restricted to what the caller may see: chains and _has must not tell what a search would not. Pure.
+"""Joins of a search, restricted to what the caller may see: chains and _has must not tell what a search hides. Pure.
 
 A chain, a _has or a reference to a document holds only through resources that exist for the caller, so that a search
 through a hidden one answers as if there were none.

@@ -101,3 +101,14 @@ def full_years(birth: Any, now_ms: int, zone: tzinfo) -> int | None:
     today = (_EPOCH + timedelta(milliseconds=now_ms)).astimezone(zone).date()
     month, day = int(found[2] or 12), int(found[3] or 31)
     return today.year - int(found[1]) - ((today.month, today.day) < (month, day))
+
+
+def next_midnight(now_ms: int, zone: tzinfo) -> int:
+    """Return the start of the next day of the zone, when somebody may come of age.
+
+    >>> next_midnight(1, UTC), next_midnight(86_400_000, UTC)
+    (86400000, 172800000)
+    """
+    today = (_EPOCH + timedelta(milliseconds=now_ms)).astimezone(zone).date()
+    tomorrow = today + timedelta(days=1)
+    return _ms(datetime(tomorrow.year, tomorrow.month, tomorrow.day, tzinfo=zone))

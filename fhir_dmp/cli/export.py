@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -19,18 +21,37 @@ def command(patient: str, out: Path) -> None:
     """
     from fhir_dmp import configuration
     from fhir_dmp.bootstrap import build
+    from fhir_dmp.cli.progress import Progress
     from fhir_dmp.interactions import exporting
 
+    system, _, ins = patient.rpartition("|")
     with closing(build(configuration.load())) as services:
-        id_ = services.patient_id(None, patient)
+        id_ = services.patient_id(system or None, ins)
         if id_ is None:
             raise click.ClickException("no record holds this INS: check the number and the store (DMP_STORE_URL)")
-        exporting.note(f"Patient/{id_}", services)
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            count = 0
+        progress = Progress("export", 0)
+        with _archive(out) as archive:
+            exporting.note(f"Patient/{id_}", services)
             for part in exporting.parts(f"Patient/{id_}", services):
-                with archive.open(part.name, "w") as file:
+                with archive.open(part.name, "w", force_zip64=True) as file:
                     for chunk in part.chunks:
                         file.write(chunk)
-                count += 1
-    click.echo(f"{out}: {count} files")
+                progress.advance(1)
+        progress.finish()
+    click.echo(f"{out}: {progress.done} files")
+
+
+@contextmanager
+def _archive(out: Path) -> Iterator[zipfile.ZipFile]:
+    """Write beside the target and rename: an export is whole or absent, and readable by its owner alone."""
+    part = out.with_name(f"{out.name}.part")
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {out} ({error.strerror}): choose another --out") from error
+    try:
+        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            yield archive
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)

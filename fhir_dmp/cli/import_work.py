@@ -1,35 +1,34 @@
-"""What one process of an import does: files cut in units, each unit read, written and reported."""
+"""What one process of an import does: each unit read, written under the rules of the API, and reported."""
 
 from __future__ import annotations
 
-import base64
 import json
-import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from traceback import extract_tb
 
 from fhir_dmp.bootstrap import Wired, build
 from fhir_dmp.cda.actors import ins_of
 from fhir_dmp.cda.header import read_header
 from fhir_dmp.cda.submission import Wrapping, patient_of, wrap
-from fhir_dmp.errors import BadRequest, DmpError, Unprocessable
+from fhir_dmp.cli import import_archive
+from fhir_dmp.cli.import_files import Unit, kind_of, lines
+from fhir_dmp.errors import DmpError, StoreUnavailable, Unprocessable
+from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json, parse
 from fhir_dmp.fhir.xml import from_xml
 from fhir_dmp.identity.caller import Actor, Caller, Scope
-from fhir_dmp.interactions import importing
 from fhir_dmp.interactions.bundle_entries import payload_of
 from fhir_dmp.interactions.exchange import Call
-from fhir_dmp.interactions.importing import Outcome
+from fhir_dmp.interactions.import_bundles import submission
+from fhir_dmp.interactions.import_outcome import Importer, Outcome, refused
+from fhir_dmp.interactions.importing import Item, resources
 from fhir_dmp.ports import RequestInfo
 from fhir_dmp.settings import Settings
 from fhir_dmp.terminology.national import INS_NIR
 
-#: NDJSON files are cut in pieces of about so many bytes, at line ends.
-PIECE = 4 * 1024 * 1024
-KINDS = (".json", ".ndjson", ".xml", ".zip")
 _OPERATOR = Caller(Actor.ADMIN, "import", client="fhir-dmp", scopes=(Scope("system", "*", frozenset("cruds")),))
 
 
@@ -42,43 +41,12 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """A file, or the bytes [start, end) of an NDJSON file; `line` is the number of its first line."""
-
-    path: Path
-    start: int = 0
-    end: int | None = None
-    line: int = 1
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
-    """Outcomes of a unit: how many of each status, and a JSON line for each refusal."""
+    """Outcomes of a unit: how many of each status, and a JSON line for each refusal and each warning."""
 
     counts: dict[str, int]
     refusals: list[str]
-
-
-def units(paths: Iterable[Path]) -> Iterator[Unit]:
-    """Yield the work: every known file below the paths, large NDJSON files in pieces."""
-    for path in paths:
-        if path.is_dir():
-            yield from units(sorted(each for each in path.rglob("*") if each.suffix in KINDS and each.is_file()))
-        elif path.suffix == ".ndjson":
-            yield from _pieces(path)
-        else:
-            yield Unit(path)
-
-
-def _pieces(path: Path) -> Iterator[Unit]:
-    start, line = 0, 1
-    with path.open("rb") as file:
-        while chunk := file.read(PIECE):
-            rest = file.readline()
-            end = start + len(chunk) + len(rest)
-            yield Unit(path, start, end, line)
-            line += chunk.count(b"\n") + rest.count(b"\n")
-            start = end
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -88,12 +56,20 @@ class _Process:
     services: Wired
     rules: Rules
 
+    @property
+    def importer(self) -> Importer:
+        info = RequestInfo(request_id="import", address="127.0.0.1", base=self.services.base)
+        return Importer(Call("POST", (), _OPERATOR, info), self.services, self.services.handle)
+
 
 _here: list[_Process] = []
 
 
-def prepare(settings: Settings, rules: Any) -> None:
-    """Build the services of this process. A replaced document that is absent does not stop an import."""
+def prepare(settings: Settings, rules: Rules) -> None:
+    """Build the services of this process.
+
+    What an operator imports has a history: a replaced document may be absent, and traits may have changed since.
+    """
     services = build(settings)
     lenient = replace(services, documents=replace(services.documents, absent_targets=True, traits_check="warn"))
     _here[:] = [_Process(lenient, rules)]
@@ -102,111 +78,99 @@ def prepare(settings: Settings, rules: Any) -> None:
 def finish() -> None:
     """Close the store of this process."""
     for process in _here:
-        process.services.store.close()
+        process.services.close()
     _here.clear()
 
 
 def run(unit: Unit) -> Done:
-    """Import one unit."""
-    process = _here[0]
+    """Import one unit.
+
+    Raises:
+        StoreUnavailable: nothing can be imported now.
+    """
     counts: Counter[str] = Counter()
-    refusals = []
-    for outcome in _outcomes(unit, process):
+    refusals: list[str] = []
+    warnings: list[str] = []
+    for outcome in _safely(unit, _here[0]):
         counts[outcome.status] += 1
         if outcome.status == "refused":
-            told = {"name": outcome.name, "code": outcome.code, "reason": outcome.reason}
-            refusals.append(json.dumps(told, ensure_ascii=False))
-    return Done(dict(counts), refusals)
+            refusals.append(line_of(outcome.name, outcome.code, outcome.reason))
+        warnings += [line_of(outcome.name, code, text) for code, text in outcome.warnings]
+    return Done(dict(counts), refusals, warnings)
 
 
-def _call(process: _Process) -> Call:
-    info = RequestInfo(request_id="import", address="127.0.0.1", base=process.services.base)
-    return Call("POST", (), _OPERATOR, info)
+def line_of(name: str, code: str, reason: str) -> str:
+    """Return a refusal or a warning as a report tells it."""
+    return json.dumps({"name": name, "code": code, "reason": reason}, ensure_ascii=False)
+
+
+def _safely(unit: Unit, process: _Process) -> Iterator[Outcome]:
+    """Yield the outcomes of a unit. Whatever one file does to this program, the others are imported."""
+    try:
+        yield from _outcomes(unit, process)
+    except StoreUnavailable:
+        raise
+    except DmpError as error:
+        yield refused(unit.name, error)
+    except OSError as error:
+        reason = f"The file cannot be read: {error.strerror or type(error).__name__}."
+        yield Outcome(unit.name, "refused", reason=reason, code="no-store")
+    except Exception as error:  # a defect of this program; its place in the code tells no patient data
+        place = extract_tb(error.__traceback__)[-1]
+        reason = f"internal error: {type(error).__name__} at {Path(place.filename).name}:{place.lineno}; please report"
+        yield Outcome(unit.name, "refused", reason=reason, code="exception")
 
 
 def _outcomes(unit: Unit, process: _Process) -> Iterator[Outcome]:
-    services = process.services
-    name = unit.path.name
-    try:
-        if unit.path.suffix == ".xml" and _is_cda(unit.path):
-            yield _cda(unit.path, process)
-            return
-        if unit.path.suffix == ".zip":
-            named: Iterable[tuple[str, Json]] = _archive(unit.path, process)
-        elif unit.path.suffix == ".ndjson":
-            named = _lines(unit)
-        else:
-            named = [(name, _resource(unit.path, process))]
-        yield from importing.resources(_call(process), named, services, services.handle)
-    except DmpError as error:
-        yield importing.refused(name, error)
+    kind = kind_of(unit.path)
+    if kind == "cda":
+        yield _cda(unit.path, process)
+    elif kind == "zip":
+        yield from import_archive.record(process.importer, unit.path)
+    elif kind == "ndjson":
+        yield from resources(process.importer, (_item(name, found) for name, found in lines(unit)))
+    else:
+        yield from resources(process.importer, [Item(unit.name, _resource(unit.path, kind, process))])
 
 
-def _resource(path: Path, process: _Process) -> Json:
+def _item(name: str, found: Json | DmpError) -> Item:
+    return Item(name, error=found) if isinstance(found, DmpError) else Item(name, found)
+
+
+def _resource(path: Path, kind: str, process: _Process) -> Json:
     body = path.read_bytes()
-    return from_xml(body, process.services.structures) if path.suffix == ".xml" else parse(body)
-
-
-def _lines(unit: Unit) -> Iterator[tuple[str, Json]]:
-    with unit.path.open("rb") as file:
-        file.seek(unit.start)
-        body = file.read(None if unit.end is None else unit.end - unit.start)
-    for number, line in enumerate(body.split(b"\n"), unit.line):
-        if line.strip():
-            yield f"{unit.path.name}:{number}", _line(line)
-
-
-def _line(line: bytes) -> Json:
-    try:
-        return parse(line)
-    except BadRequest as error:
-        # The writer refuses it by its missing type, with the line's name; the others go on.
-        return {"resourceType": "", "_error": str(error)}
-
-
-def _archive(path: Path, process: _Process) -> Iterator[tuple[str, Json]]:
-    """Yield the resources of an exported record; contents go back into their Binary."""
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        for name in sorted(names, key=lambda each: (not each.startswith("Patient"), each)):
-            if name.endswith(".ndjson"):
-                for number, line in enumerate(archive.read(name).split(b"\n"), 1):
-                    if line.strip():
-                        yield f"{path.name}/{name}:{number}", _line(line)
-            elif name.endswith(".json"):
-                resource = parse(archive.read(name))
-                content = f"contents/{resource.get('id')}"
-                if resource.get("resourceType") == "Binary" and content in names:
-                    resource["data"] = base64.b64encode(archive.read(content)).decode()
-                yield f"{path.name}/{name}", resource
-
-
-def _is_cda(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b"http://hl7.org/fhir" not in file.read(4096)
+    return from_xml(body, process.services.structures) if kind == "xml" else parse(body)
 
 
 def _cda(path: Path, process: _Process) -> Outcome:
     """Store a CDA: the header makes the submission, and the dossier when asked."""
-    services, rules = process.services, process.rules
+    services = process.services
     data = path.read_bytes()
     header = read_header(data)
-    ins = (INS_NIR, rules.patient) if rules.patient else ins_of(header.patient)
+    stated = ins_of(header.patient)
+    ins = stated or _given(process)
     if ins is None:
-        raise Unprocessable("The CDA states no INS; name its patient with --patient.", code="required")
-    known = services.patient_id(None if rules.patient else ins[0], ins[1])
-    if known is None and rules.open:
+        raise Unprocessable("The CDA states no INS; say whose it is with --patient.", code="required")
+    if services.patient_id(*ins) is None:
+        if not process.rules.open:
+            text = "No dossier holds the INS of this document; open it first, or import with --open."
+            raise Unprocessable(text, code="not-found", details=services.documents.erreur("dmp-inexistant"))
         _open(patient_of(header, ins, services.zone), process)
-    submitted = services.clock.now_ms()
-    wrapping = Wrapping(ins, _instant(submitted), services.documents.operator_oid, services.zone)
+    submitted = instant(services.clock.now_ms())
+    wrapping = Wrapping(ins, submitted, services.documents.operator_oid, services.zone)
     bundle = wrap(data, services.documents.codes, wrapping, header)
-    return importing.submission(_call(process), path.name, bundle, services.handle)
+    return submission(process.importer, str(path), bundle)
 
 
-def _instant(ms: int) -> str:
-    from fhir_dmp.fhir.dates import instant
-
-    return instant(ms)
+def _given(process: _Process) -> tuple[str, str] | None:
+    """Return the INS of --patient (`INS` or `SYSTEM|INS`), under the authority that this store knows it by."""
+    if process.rules.patient is None:
+        return None
+    system, separator, value = process.rules.patient.rpartition("|")
+    if separator:
+        return system, value
+    known = process.services.ins_of(value)
+    return known or (INS_NIR, value)
 
 
 def _open(patient: Json, process: _Process) -> None:
@@ -217,9 +181,10 @@ def _open(patient: Json, process: _Process) -> None:
             {"name": "consentement", "valueBoolean": True},
         ],
     }
-    asked = replace(_call(process), path=("Patient", "$dmp-ouvrir"), payload=payload_of(parameters, {}))
+    importer = process.importer
+    asked = replace(importer.call, path=("Patient", "$dmp-ouvrir"), payload=payload_of(parameters, {}))
     try:
-        process.services.handle(asked)
+        importer.handle(asked)
     except DmpError as error:
         # Another process may have opened it in between; the submission tells whether a dossier is there.
         if error.status != 409:

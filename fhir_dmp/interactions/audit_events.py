@@ -56,16 +56,16 @@ def create(call: Call, services: Services) -> Answer:
         raise Forbidden("Audit events are reported by trusted feeders only.")
     resource = of_type(call.payload.resource if call.payload else None, _PATH)
     checked(resource, services)
-    patient = next((name for name in map(_patient, resource.get("entity", ())) if name), None)
-    given = replace(record.record(call, "create", services, patient=patient), given=dump(resource))
+    given = replace(record.record(call, "create", services, patient=named_patient(resource)), given=dump(resource))
     record.keep(services, given)
     location = f"AuditEvent/{given.id}/_history/1"
     return Answer(201, dump(event(given, services)), version=1, updated_ms=given.recorded_ms, location=location)
 
 
-def _patient(entity: Json) -> str | None:
-    reference = entity.get("what", {}).get("reference", "")
-    return reference.split("/_history/")[0] if reference.startswith("Patient/") else None
+def named_patient(resource: Json) -> str | None:
+    """Return `Patient/id` of the record that an AuditEvent is about."""
+    references = (str(entity.get("what", {}).get("reference", "")) for entity in resource.get("entity", ()))
+    return next((text.split("/_history/")[0] for text in references if text.startswith("Patient/")), None)
 
 
 def event(entry: AuditRecord, services: Services) -> Json:

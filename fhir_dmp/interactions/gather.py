@@ -4,31 +4,79 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from fhir_dmp.access.decide import enter
+from fhir_dmp.access.decision import Decision, Op
 from fhir_dmp.access.facts import PatientFacts, patient_facts
 from fhir_dmp.documents.metadata import unique_key
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json, parse_stored, references
+from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions.remembered import DIRECTORY, mark_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
-from fhir_dmp.search.query import Search, SortKey, Term
-from fhir_dmp.terminology.aliases import PROFESSIONAL, canonical_identifier
+from fhir_dmp.search.query import PLUS_INFINITY, AnyTerm, Search, SortKey, Term
+from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE, canonical_identifier
 
 #: No patient has so many; beyond it the newest count.
 MAX_CONSENTS = 1000
-#: No professional has more places of work.
-MAX_ROLES = 100
+#: Nobody works in so many places.
+MAX_OWN = 200
+_NOBODY: frozenset[str] = frozenset()
 _DIRECTORY = frozenset({"Practitioner", "PractitionerRole", "Organization", "CareTeam", "RelatedPerson", "Person"})
 
 
 def facts_of(patient: str, services: Services) -> PatientFacts:
     """Return what is known of `Patient/id` for decisions; unknown patients have status none."""
     now = services.clock.now_ms()
-    known = services.facts.get(patient, now)
-    if known is None:
-        known = _facts(patient, now, services)
-        services.facts.put(patient, known, now)
-    return known
+
+    def load() -> tuple[PatientFacts, int]:
+        facts = _facts(patient, now, services)
+        return facts, facts.until_ms
+
+    return services.facts.get(patient, (mark_of(patient), DIRECTORY), services.store, now, load)
+
+
+def own_refs(caller: Caller, services: Services) -> frozenset[str]:
+    """Return the directory resources that are the caller: as a person, in each role, as the structure acted for."""
+    if not (caller.professional or caller.structure):
+        return _NOBODY
+    key = f"{caller.professional or ''}|{caller.structure or ''}"
+    now = services.clock.now_ms()
+    load = partial(_own_refs, caller, services)
+    return services.facts.get(key, (DIRECTORY,), services.store, now, lambda: (load(), PLUS_INFINITY))
+
+
+def _own_refs(caller: Caller, services: Services) -> frozenset[str]:
+    found: set[str] = set()
+    if caller.professional:
+        found = _people(caller.professional, services)
+    if caller.structure:
+        structures = services.store.find("Organization", Term(f"identifier=s:{STRUCTURE}|{caller.structure}"), MAX_OWN)
+        found |= {f"Organization/{id_}" for id_ in structures}
+    return frozenset(found)
+
+
+def _people(number: str, services: Services) -> set[str]:
+    """Return the Practitioners and PractitionerRoles of a professional (PSIdNat)."""
+    name = f"{PROFESSIONAL}|{number}"
+    people = services.store.find("Practitioner", Term(f"identifier=s:{name}"), MAX_OWN)
+    held = (f"identifier=s:{name}", f"practitioner=d:{name}", *(f"practitioner=r:Practitioner/{p}" for p in people))
+    roles = services.store.find("PractitionerRole", AnyTerm(held), MAX_OWN)
+    return {*(f"Practitioner/{id_}" for id_ in people), *(f"PractitionerRole/{id_}" for id_ in roles)}
+
+
+def decided(
+    caller: Caller, op: Op, patient: str, services: Services, *, documents: bool = False
+) -> tuple[Decision, PatientFacts]:
+    """Decide on entering the record of `Patient/id`, and return the facts that it was decided on.
+
+    documents: the targets are documents, which authors reach without an authorisation.
+    """
+    facts = facts_of(patient, services)
+    refs = own_refs(caller, services) if documents and not caller.is_admin else _NOBODY
+    return enter(caller, op, facts, services.access, documents=documents, own_refs=refs), facts
 
 
 def _facts(patient: str, now_ms: int, services: Services) -> PatientFacts:
@@ -85,14 +133,7 @@ def _consent_versions(patient: str, services: Services) -> tuple[Version, ...]:
 
 def practitioners_of(number: str, services: Services) -> dict[str, Json]:
     """Return what the directory holds of a professional (PSIdNat): the Practitioner, the roles, and what they name."""
-    found: list[str] = []
-    term = Term(identifier_term(PROFESSIONAL, number))
-    for id_ in services.store.find("Practitioner", term, MAX_ROLES):
-        found.append(f"Practitioner/{id_}")
-        roles = services.store.find("PractitionerRole", Term(f"practitioner=r:Practitioner/{id_}"), MAX_ROLES)
-        found += [f"PractitionerRole/{role}" for role in roles]
-    found += [f"PractitionerRole/{id_}" for id_ in services.store.find("PractitionerRole", term, MAX_ROLES)]
-    return directory_of((), services, found)
+    return directory_of((), services, _people(number, services))
 
 
 def _directory(consents: Iterable[Json], patient: Json, services: Services) -> dict[str, Json]:

@@ -18,6 +18,7 @@ from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.resource import Json, dump, stamped
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.creators import creator_term
+from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
@@ -147,14 +148,20 @@ def commit(
     done = services.store.commit(
         Commit(
             writes=tuple(writes),
-            claims=plan.claims,
+            claims=_claims(plan, marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
             audit=records,
         )
     )
-    services.forget(writes)
+    services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    """Return the claims of a plan and the marks of its writes; a mark that the plan claims for itself is that claim."""
+    own = {claim.key for claim in plan.claims}
+    return (*plan.claims, *(mark for mark in marks if mark.key not in own))
 
 
 def _versioned(reference: str, numbers: Mapping[str, int]) -> str:

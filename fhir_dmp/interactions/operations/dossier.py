@@ -1,7 +1,7 @@
 """What the operations on a dossier share: read the parameters, find and gather the dossier, enter it, commit, answer.
 
-The rules are elsewhere: who may in access.operations, what happens in patients/. Two operations on one dossier never
-run past each other: each claims the dossier, and the loser decides again on what the winner left.
+The rules are elsewhere: who may in access.operations, what happens in patients/. Two changes of one dossier never run
+past each other: each claims the mark of its facts, and the loser decides again on what the winner left.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions import authorise, gather, record, showing
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import key_of
+from fhir_dmp.interactions.remembered import mark_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.submit import all_versions
 from fhir_dmp.interactions.write import Plan, commit
@@ -39,7 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The dossier of a call, as it is stored now. claim: holds as long as no other operation changed it meanwhile."""
+    """The dossier of a call, as it is stored now. claim: holds as long as nobody changed its facts meanwhile."""
 
     state: DossierState
     facts: PatientFacts
@@ -88,7 +89,7 @@ def find(call: Call, given: Arguments, services: Services) -> Target | None:
         return None
     reading = Reading(stored.directory, services.zone, services.canonical)
     state = dossier_state(stored.patient, stored.consents, stored.facts, reading)
-    return Target(state, stored.facts, reading, Claim(f"dossier|{patient}", seen))
+    return Target(state, stored.facts, reading, Claim(mark_of(patient), seen))
 
 
 def entered(call: Call, operation: str, given: Arguments, services: Services, who: Who | None = None) -> Target:

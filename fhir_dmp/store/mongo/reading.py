@@ -78,6 +78,17 @@ class Reader:
             return dict.fromkeys(types, filters.compiled(resolved, self._dialect))
         return {type_: self._compiled(type_, resolved) for type_ in types}
 
+    def _of_each(self, search: Search) -> dict[str, Filter]:
+        """Return the filter of each type of a search; types that ask for the same share the joins."""
+        types = tuple(dict.fromkeys(search.types))
+        alike: dict[Node, list[str]] = {}
+        for type_ in types:
+            alike.setdefault(search.node_of(type_), []).append(type_)
+        found: dict[str, Filter] = {}
+        for node, group in alike.items():
+            found |= self._conditions(group, node)
+        return {type_: found[type_] for type_ in types}
+
     def _compiled(self, type_: str, resolved: Node) -> Filter:
         node = resolved if self._dialect.elem_match else self._spans_outside(type_, resolved)
         return filters.compiled(node, self._dialect)
@@ -159,7 +170,7 @@ class Reader:
 
     def search(self, search: Search, sequence: int) -> Page:
         """Return one page. sequence: what readers could see when the search began."""
-        conditions = self._conditions(tuple(dict.fromkeys(search.types)), search.node)
+        conditions = self._of_each(search)
         backwards = search.before is not None and search.after is None
         rows = self._page_rows(search, conditions, -1 if backwards else 1) if search.count > 0 else []
         more = len(rows) > search.count

@@ -162,6 +162,13 @@ class MongoStore:
         with answering():
             return self._database.sequence()
 
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        with self._view() as view:
+            wanted = everything_of({view.address: {"$in": list(keys)}}, view.visible())
+            found = {view.address_of(doc): int(doc["s"]) for doc in self._database["claims"].find(wanted)}
+        return tuple(found.get(key, 0) for key in keys)
+
     def types(self) -> dict[str, int]:
         """Return how many resources of each type there are; estimated (tombstones included) above 10,000."""
         with self._view() as view:

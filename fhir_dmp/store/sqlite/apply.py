@@ -16,6 +16,7 @@ from fhir_dmp.store.sqlite.codec import NO_ROWS, Codec, IndexRows, indexed_type,
 from fhir_dmp.store.sqlite.prepare import ReadyCommit, ReadyWrite
 
 _CURRENT = "SELECT pk, v, d FROM res WHERE type = ? AND id = ?"
+_INDEXED = "SELECT t.terms, r.u FROM trm t CROSS JOIN res r ON r.pk = t.pk WHERE t.pk = ?"
 _INSERT_RES = "INSERT INTO res (type, id, v, u, s, d, method, date, pat, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RES = "UPDATE res SET v = ?, u = ?, s = ?, d = ?, method = ?, date = ?, pat = ?, blob = ? WHERE pk = ?"
 _KEEP_OLD = (
@@ -72,7 +73,7 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
     con.executemany("DELETE FROM tok WHERE k = ? AND pk = ?", sorted((k, pk) for pk, row in rows for k in row.toks))
     con.executemany(
         "DELETE FROM tl WHERE k = ? AND date = ? AND pk = ?",
-        [(k, date, pk) for pk, row in rows for k, date in row.timelines],
+        [(k, date, pk) for pk, row in rows for k, date, _ in row.timelines],
     )
     con.executemany(
         "DELETE FROM span WHERE pk = ? AND k = ? AND w = ? AND lo = ? AND hi = ?",
@@ -89,7 +90,7 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
 
 def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
     insert_all(con, "tok (k, pk)", sorted((k, pk) for pk, row in rows for k in row.toks))
-    insert_all(con, "tl (k, date, pk)", [(k, date, pk) for pk, row in rows for k, date in row.timelines])
+    insert_all(con, "tl (k, date, pk, u)", [(k, date, pk, u) for pk, row in rows for k, date, u in row.timelines])
     insert_all(con, "span (pk, k, w, lo, hi)", [(pk, *span) for pk, row in rows for span in row.spans])
     insert_all(con, "str (pk, k, text)", [(pk, *string) for pk, row in rows for string in row.strings])
     insert_all(con, "fts (rowid, text)", [(pk, row.text) for pk, row in rows if row.text])
@@ -198,8 +199,9 @@ class Applier:
     def reindex(self, pk: int, old_type: str, ready: ReadyWrite, index: IndexChange) -> None:
         """Replace the index rows and the unique keys of a resource; its stored terms are still the old ones."""
         con = self._con
-        old = unpack_terms(con.execute("SELECT terms FROM trm WHERE pk = ?", (pk,)).fetchone()[0])
-        index.replace(con, pk, self._codec.rows(old_type, old), ready.rows)
+        packed, updated_ms = con.execute(_INDEXED, (pk,)).fetchone()
+        old = unpack_terms(packed)
+        index.replace(con, pk, self._codec.rows(old_type, old, updated_ms), ready.rows)
         if old.uniques:
             con.executemany("DELETE FROM uq WHERE key = ? AND pk = ?", [(key, pk) for key in old.uniques])
         self._take(ready.write.terms.uniques, pk, deleted=ready.write.deleted)

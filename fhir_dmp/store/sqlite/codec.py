@@ -129,7 +129,7 @@ class IndexRows:
     """The index rows of one version, without its pk."""
 
     toks: frozenset[int]
-    timelines: frozenset[tuple[int, SortValue]]
+    timelines: frozenset[tuple[int, SortValue, int]]
     spans: frozenset[tuple[int, int, float, float]]
     strings: frozenset[tuple[int, str]]
     text: str
@@ -168,15 +168,15 @@ class Codec:
         near = self._key("", value_of(token)) >> _OWN_BITS << _OWN_BITS
         return near | (self._key(type_, token) & _OWN), names_patient(token)
 
-    def rows(self, type_: str, terms: Terms) -> IndexRows:
-        """Return the index rows of terms; `type_` is the indexed type."""
+    def rows(self, type_: str, terms: Terms, updated_ms: int) -> IndexRows:
+        """Return the index rows of a version; `type_` is the indexed type."""
         key = self.key
         date = sort_date(terms)
         toks, timelines = set(), set()
         for token in terms.tokens:
             hashed, dated = self.token(type_, token)
             if dated:
-                timelines.add((hashed, date))
+                timelines.add((hashed, date, updated_ms))
             else:
                 toks.add(hashed)
         return IndexRows(

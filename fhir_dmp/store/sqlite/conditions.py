@@ -62,6 +62,7 @@ class Candidate:
 
     pk: str = "r.pk"
     date: str = "r.date"
+    updated: str = "r.u"
     expected: int = 1_000_000
 
 
@@ -89,7 +90,7 @@ def holds(node: Node, scope: Scope, row: Candidate) -> Fragment:
         case Ids(ids):
             return "r.id IN (SELECT value FROM json_each(?))", (json_list(ids),)
         case LastUpdated(op, low, high):
-            return condition(op, low, high, "r.u", "(r.u + 1)")
+            return condition(op, low, high, row.updated, f"({row.updated} + 1)")
         case And(nodes):
             return combined("AND", [holds(part, scope, row) for part in nodes], "1")
         case Or(nodes):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from fhir_dmp.ports import Page
 from fhir_dmp.search.order import ordered
 from fhir_dmp.search.query import Node, Position, Search
-from fhir_dmp.store.sqlite import select, versions
+from fhir_dmp.store.sqlite import select, timeline, versions
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.conditions import Scope
-from fhir_dmp.store.sqlite.drivers import Choice, Tuning, choose
+from fhir_dmp.store.sqlite.drivers import Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.select import Row, place_of
 
 #: A row and its type.
@@ -20,13 +21,20 @@ Found = tuple[str, Row]
 _AT_ONCE = 512
 
 
-def page(con: sqlite3.Connection, search: Search, node: Node, codec: Codec, bound: int, tuning: Tuning) -> Page:
-    """Return the page; `node` is that of the search with its joins resolved, `bound` what the page shows as its own."""
+def page(
+    con: sqlite3.Connection,
+    search: Search,
+    node_of: Callable[[str], Node],
+    codec: Codec,
+    bound: int,
+    chooser: Chooser,
+) -> Page:
+    """Return the page. node_of: what is asked of a type, joins resolved; bound: what the page shows as its own."""
     found: list[Found] = []
     total = 0
     for type_ in dict.fromkeys(search.types):
         scope = Scope(codec, type_)
-        rows, counted = _of_type(con, search, scope, choose(con, node, scope, tuning), tuning)
+        rows, counted = _of_type(con, search, scope, chooser.choose(con, node_of(type_), scope), chooser.tuning)
         found += [(type_, row) for row in rows]
         total += counted
     return _cut(con, search, found, bound, total)
@@ -36,6 +44,8 @@ def _of_type(
     con: sqlite3.Connection, search: Search, scope: Scope, choice: Choice, tuning: Tuning
 ) -> tuple[list[Row], int]:
     """Return the rows of one type in the order they were asked for, one more than the page holds, and their total."""
+    if not choice.nothing and timeline.serves(search, choice):
+        return timeline.first(con, search, scope, choice)
     limit = search.count + 1 if search.count > 0 else 0
     first = limit > 0 and search.after is None and search.before is None
     everything = False

@@ -66,7 +66,7 @@ def ready_write(write: Write, codec: Codec) -> ReadyWrite:
         pack_terms(write.terms),
         order_of(write.terms),
         sort_date(write.terms),
-        codec.rows(indexed_type(write.type, write.deleted), write.terms),
+        codec.rows(indexed_type(write.type, write.deleted), write.terms, write.updated_ms),
     )
 
 

@@ -44,9 +44,12 @@ CREATE INDEX hist_type ON hist (type);
 CREATE INDEX hist_u ON hist (type, u);
 CREATE INDEX hist_blob ON hist (blob) WHERE blob IS NOT NULL;
 
--- Index terms; k is the hash of (type, term) (codec.py). tl: tokens that name a patient, in order of date.
+-- Index terms; k is the hash of (type, term) (codec.py). tl: tokens that name a patient, in order of date; u: as in
+-- res, so that a patient's newest are found without going there.
 CREATE TABLE tok (k INTEGER NOT NULL, pk INTEGER NOT NULL, PRIMARY KEY (k, pk)) WITHOUT ROWID;
-CREATE TABLE tl (k INTEGER NOT NULL, date NOT NULL, pk INTEGER NOT NULL, PRIMARY KEY (k, date, pk)) WITHOUT ROWID;
+CREATE TABLE tl (
+  k INTEGER NOT NULL, date NOT NULL, pk INTEGER NOT NULL, u INTEGER NOT NULL,
+  PRIMARY KEY (k, date, pk)) WITHOUT ROWID;
 CREATE TABLE span (
   pk INTEGER NOT NULL, k INTEGER NOT NULL, w INTEGER NOT NULL, lo NOT NULL, hi NOT NULL,
   PRIMARY KEY (pk, k, w, lo, hi)) WITHOUT ROWID;

@@ -106,7 +106,7 @@ def _source(scope: Scope, choice: Choice) -> _Source:
     if driver is None:
         where: Fragment = "r.type = ? AND r.d = ?", (scope.type, int(scope.deleted))
         return _Source("res r INDEXED BY res_u", where, choice.rest, Candidate())
-    row = Candidate("d.pk", "d.date" if driver.dated else "r.date", driver.estimate)
+    row = Candidate("d.pk", "d.date" if driver.dated else "r.date", expected=driver.estimate)
     # The type is in the hash already; r.type is checked because a hash alone proves nothing.
     where = f"{driver.where} AND r.type = ? AND r.d = ?", (*driver.params, scope.type, int(scope.deleted))
     return _Source(f"{driver.rows} CROSS JOIN res r ON r.pk = d.pk", where, choice.rest, row)

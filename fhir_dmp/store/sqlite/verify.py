@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fhir_dmp.ports import Version
-from fhir_dmp.search.terms import Terms
+from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.sqlite import versions
-from fhir_dmp.store.sqlite.codec import Codec, IndexRows, indexed_type, pack_terms, sort_date, unpack_terms
+from fhir_dmp.store.sqlite.codec import Codec, IndexRows, indexed_type, sort_date, unpack_terms
 from fhir_dmp.store.sqlite.prepare import order_of
 
 _ROWS = (
-    "SELECT r.pk, r.type, r.id, r.v, r.d, r.date, r.pat, t.terms, t.ord FROM res r LEFT JOIN trm t ON t.pk = r.pk "
+    "SELECT r.pk, r.type, r.id, r.v, r.u, r.d, r.date, r.pat, t.terms, t.ord FROM res r LEFT JOIN trm t ON t.pk = r.pk "
     "ORDER BY r.pk"
 )
 _BATCH = 500
@@ -31,6 +31,7 @@ class _Resource:
     type: str
     id: str
     v: int
+    u: int
     d: int
     date: object
     pat: str | None
@@ -77,11 +78,11 @@ def _resource(check: _Check, one: _Resource) -> Iterator[str]:
         yield f"{one}: body or terms are missing"
         return
     stored = unpack_terms(one.terms)
-    if check.terms is not None and not one.d and pack_terms(check.terms(version)) != pack_terms(stored):
+    if check.terms is not None and not one.d and recomputed(check.terms(version), stored.tokens) != stored:
         yield f"{one}: the stored terms are not those of the body (reindex)"
     if (one.date, one.pat, one.ord) != (sort_date(stored), stored.patient, order_of(stored)):
         yield f"{one}: sort values or patient differ from the terms"
-    rows = check.codec.rows(indexed_type(one.type, bool(one.d)), stored)
+    rows = check.codec.rows(indexed_type(one.type, bool(one.d)), stored, one.u)
     yield from (f"{one}: {table} lacks an index row" for table in _missing(check, one.pk, rows))
     for unique in () if one.d else dict.fromkeys(stored.uniques):
         check.expected["uq"] += 1
@@ -93,7 +94,7 @@ def _resource(check: _Check, one: _Resource) -> Iterator[str]:
 def _missing(check: _Check, pk: int, rows: IndexRows) -> Iterator[str]:
     expected: dict[str, list[tuple[object, ...]]] = {
         "tok WHERE k = ? AND pk = ?": [(k, pk) for k in rows.toks],
-        "tl WHERE k = ? AND date = ? AND pk = ?": [(k, date, pk) for k, date in rows.timelines],
+        "tl WHERE k = ? AND date = ? AND u = ? AND pk = ?": [(*timeline, pk) for timeline in rows.timelines],
         "span WHERE pk = ? AND k = ? AND w = ? AND lo = ? AND hi = ?": [(pk, *span) for span in rows.spans],
         "str WHERE pk = ? AND k = ? AND text = ?": [(pk, *string) for string in rows.strings],
         "fts WHERE fts MATCH ? AND rowid = ?": [
