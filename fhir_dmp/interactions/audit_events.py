@@ -21,7 +21,7 @@ from fhir_dmp.interactions import authorise, record
 from fhir_dmp.interactions.changes import of_type
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
+from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint, ignored, outcome, self_link
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import checked
 from fhir_dmp.ports import AuditQuery
@@ -86,7 +86,7 @@ def search(call: Call, services: Services) -> Answer:
     """Return one page of the trail, newest first."""
     authorise.need(call.caller, "s", _PATH, services)
     pairs, before = _paged(call, services)
-    query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict))
+    query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict, base=call.info.base))
     patients = _patients(call, query, services)
     node = resolve_joins(both(query.node, *(Term(f"patient=r:{each}") for each in patients)), _find(services), _none)
     part = audit_slice(
@@ -98,21 +98,24 @@ def search(call: Call, services: Services) -> Answer:
     )
     count = query.count or services.settings.server.default_count
     page = services.store.audit(AuditQuery(part.patient, part.low_ms, part.high_ms, before, count, part.keep))
-    entries = [_entry(each, services) for _, each in page.records]
+    entries = [_entry(call, each, services) for _, each in page.records]
+    issues = list(ignored(query))
+    if issues:
+        entries.append(outcome(issues))
     body = bundle(
         "searchset",
         entries,
         id_=services.ids.resource(),
         updated=instant(services.clock.now_ms()),
-        links=_links(call, pairs, page.next, services),
+        links=_links(call, query, pairs, page.next, services),
     )
     patient = patients[0] if len(patients) == 1 else None
     record.keep(services, record.record(call, "audit-read", services, patient=patient, query=call.info.raw))
     return Answer(body=body)
 
 
-def _entry(entry: AuditRecord, services: Services) -> Entry:
-    return Entry(f"{services.base}/AuditEvent/{entry.id}", dump(event(entry, services)), "match")
+def _entry(call: Call, entry: AuditRecord, services: Services) -> Entry:
+    return Entry(f"{call.info.base}/AuditEvent/{entry.id}", dump(event(entry, services)), "match")
 
 
 def _patients(call: Call, query: Query, services: Services) -> tuple[str, ...]:
@@ -148,9 +151,10 @@ def _paged(call: Call, services: Services) -> tuple[Sequence[tuple[str, str]], i
 
 
 def _links(
-    call: Call, pairs: Sequence[tuple[str, str]], following: int | None, services: Services
+    call: Call, query: Query, pairs: Sequence[tuple[str, str]], following: int | None, services: Services
 ) -> list[tuple[str, str]]:
-    links = [("self", f"{services.base}/{_PATH}")]
+    url = f"{call.info.base}/{_PATH}"
+    links = [("self", self_link(url, query.applied))]
     if following is not None:
         cursor = Cursor(
             path=_PATH,
@@ -161,5 +165,5 @@ def _links(
             caller=fingerprint(call),
             expires_ms=services.clock.now_ms() + PAGE_TTL_MS,
         )
-        links.append(("next", f"{services.base}/{_PATH}?{PAGE}={seal(cursor, services.cursor_key)}"))
+        links.append(("next", f"{url}?{PAGE}={seal(cursor, services.cursor_key)}"))
     return links

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
-from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.interactions import authorise, record
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import absent, key_of
@@ -131,7 +131,7 @@ def _entry(version: Version, base: str, allowed: authorise.Allowed) -> Entry:
     name = f"{version.type}/{version.id}"
     return Entry(
         full_url=f"{base}/{name}",
-        body=None if version.deleted else absolute(allowed.show(version), base),
+        body=None if version.deleted else on_the_wire(version.type, allowed.show(version), base),
         request=(
             "PUT" if version.method == "PATCH" else version.method,
             version.type if version.method == "POST" else name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fhir_dmp.errors import BadRequest, Issue, NotFound
-from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import dump
 from fhir_dmp.interactions import changes, patching, publish, record
@@ -125,7 +125,7 @@ def answer(call: Call, status: int, version: Version | None, issues: tuple[Issue
         return base
     if prefer == "OperationOutcome":
         return replace(base, body=dump(operation_outcome((*issues, *done("stored")))))
-    return replace(base, body=absolute(version.body, services.base))
+    return replace(base, body=on_the_wire(version.type, version.body, call.info.base))
 
 
 def done(what: str) -> tuple[Issue, ...]:
