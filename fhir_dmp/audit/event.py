@@ -10,10 +10,10 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from fhir_dmp.audit.kinds import BALP, EventKind, EventKinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor
 
@@ -37,7 +37,6 @@ _HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
 #: Reason for access of those who come neither in normal mode nor as the patient.
 _PURPOSES = {"normal": "TREAT", "bris_de_glace": "BTG", "centre_15": "ETREAT"}
 _ACTOR_PURPOSES = {"FEEDER": "HPAYMT", "AUDITOR": "HSYSADMIN", "ADMIN": "HSYSADMIN"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +45,6 @@ class Site:
 
     name: str
     observer: Json = field(default_factory=lambda: {"display": "fhir-dmp"})
-
-
-def instant(ms: int) -> str:
-    """Return a FHIR instant in UTC with milliseconds.
-
-    >>> instant(1767261600120)
-    '2026-01-01T10:00:00.120Z'
-    """
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
 def audit_event(record: AuditRecord, kinds: EventKinds, site: Site) -> Json:

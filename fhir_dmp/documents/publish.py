@@ -50,9 +50,9 @@ from fhir_dmp.documents.subjects import Named, Subject, identity_issues, resolve
 from fhir_dmp.documents.survey import Gathered
 from fhir_dmp.documents.written import finished, with_attachment, with_custodian, with_subject
 from fhir_dmp.errors import Issue, Unprocessable
+from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.elements import codings_of, contained_of, object_of, objects_of, texts_of
-from fhir_dmp.fhir.moments import instant
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import MHD_LIST_TYPES, TRE_A11_FORMAT, TRE_R02_SECTOR, canonical_system
 from fhir_dmp.terminology.national import RFC_3986

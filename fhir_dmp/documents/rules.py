@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 from fhir_dmp.errors import Coding
 from fhir_dmp.patients.ins import InsRules
@@ -27,7 +28,7 @@ class Rules:
 
     strict / warn: author_check, verify_hash; strict / warn / off: traits_check; enforce / warn / off: profiles (the
     elements that PDSm makes mandatory). absent_targets: a replaced document that is not here is kept as a logical
-    reference (import of a record). age_of_majority in years, skew in ms.
+    reference (import of a record). age_of_majority in years, counted in zone; skew in ms.
     """
 
     fhir_base: str
@@ -44,6 +45,7 @@ class Rules:
     fhir_documents: bool = True
     absent_targets: bool = False
     operator_name: str = "Opérateur du DMP"
+    zone: tzinfo = UTC
     operator_oid: str = "2.25.287306243198211374602197231406178533376"
 
     @property
