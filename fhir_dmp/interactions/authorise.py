@@ -172,12 +172,12 @@ def _last(version: Version, services: Services) -> Version:
 
 
 def _read_content(call: Call, version: Version, services: Services) -> Allowed:
-    """A content has the right of a document that points to it; before that, only its creator reads it."""
+    """A content has the right of a document that points to it; before that, its creator reads it, and whoever may read
+    the resource that it names as its security context.
+    """
     documents = gather.documents_of_content(version.type, version.id, services)
     if not documents:
-        if services.store.find(version.type, both(Ids((version.id,)), Term(creator_term(call.caller))), 1):
-            return Allowed()
-        raise absent(version)
+        return Allowed() if is_creator(call.caller, version, services) else _read_by_context(call, version, services)
     refused: Exception | None = None
     for document in documents:
         try:
@@ -188,6 +188,25 @@ def _read_content(call: Call, version: Version, services: Services) -> Allowed:
         return Allowed(patient=document.patient, content_of=(_reference(document),))
     assert refused is not None
     raise refused
+
+
+def is_creator(caller: Caller, version: Version, services: Services) -> bool:
+    """Say whether the caller made this Binary or Bundle."""
+    return bool(services.store.find(version.type, both(Ids((version.id,)), Term(creator_term(caller))), 1))
+
+
+def _read_by_context(call: Call, version: Version, services: Services) -> Allowed:
+    """A Binary with a securityContext is read by whoever may read that resource (fhir-rest 11)."""
+    body = parse_stored((version if version.body else _last(version, services)).body)
+    type_, _, id_ = str(body.get("securityContext", {}).get("reference", "")).partition("/")
+    context = services.store.read(Key(type_, id_)) if type_ not in ("", "Binary", "Bundle") else None
+    if context is None or context.deleted:
+        raise absent(version)
+    try:
+        allowed = to_read(call, context, "read", services)
+    except (Forbidden, NotFound):
+        raise absent(version) from None
+    return Allowed(patient=allowed.patient)
 
 
 def _read_list(call: Call, version: Version, services: Services) -> Allowed:

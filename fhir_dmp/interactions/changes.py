@@ -95,7 +95,7 @@ def create(
         if found:
             return Change("create", 200, unchanged=found[0], key=found[0].key, patient=found[0].patient)
         claims = (Claim(criteria.claim_key(type_, conditions.if_none_exist), seen),)
-    resource, blob = _body(payload, type_, services)
+    resource, blob = _body(call, payload, type_, services)
     allowed = permit.to_write(call, "create", type_, None, resource, services)
     draft = Draft(type_, id_ or services.ids.resource(allowed.patient), resource, 0, "POST", blob)
     return Change(
@@ -109,9 +109,9 @@ def create(
     )
 
 
-def _body(payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
+def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
     if type_ == "Binary":
-        return content_of_binary(payload, services)
+        return content_of_binary(payload, services, context=call.info.headers.get("x-security-context"))
     resource = of_type(payload.resource, type_)
     refuse_subset(resource)
     if type_ == "DocumentReference":
@@ -128,7 +128,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     if current is not None and not current.deleted:
         authorise.to_see(call, current, services)  # before any answer that would tell that it exists
     check_match(current, conditions)
-    resource, blob = _body(payload, key.type, services)
+    resource, blob = _body(call, payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
     allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
     resource = allowed.resource or resource

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_dmp.errors import (
-    BadRequest,
     ClaimLost,
     Conflict,
     DmpError,
@@ -139,7 +138,7 @@ def _root(call: Call) -> UseCase:
     if call.method == "POST":
         return lambda c, s: transaction.process(c, s, lambda each: handle(each, s))
     if call.method == "GET":
-        return _system_search
+        return search.system
     raise _not_allowed(call, "GET, HEAD, POST, OPTIONS")
 
 
@@ -147,22 +146,12 @@ def _system(call: Call) -> UseCase:
     if len(call.path) > 1:
         raise NotFound("Nothing is served at this URL.", code="not-supported")
     if call.path[0] == "_search" and call.method == "POST":
-        return _system_search
+        return search.system
     if call.path[0] == "metadata" and call.method == "GET":
         return capabilities.metadata
     if call.path[0] == "_history" and call.method == "GET":
         return history.history
     raise _not_allowed(call, "POST, OPTIONS" if call.path[0] == "_search" else "GET, HEAD, OPTIONS")
-
-
-def _system_search(call: Call, services: Services) -> Answer:
-    types = [part for name, value in call.query if name == "_type" for part in value.split(",") if part]
-    unknown = [part for part in types if not services.structures.is_resource(part)]
-    if unknown:
-        raise BadRequest(f"_type names no resource type: {unknown[0][:60]}.", code="value", expression="_type")
-    if not types:
-        raise BadRequest("A search on the base needs _type.", code="required", expression="_type")
-    return search.search(call, tuple(dict.fromkeys(types)), services)
 
 
 _TYPE_LEVEL: dict[str, tuple[str, UseCase]] = {

@@ -114,8 +114,8 @@ def _binary(call: Call, intent: _Intent, services: Services) -> Permit:
             raise MethodNotAllowed(
                 "A content that a document points to cannot change.", headers={"Allow": "GET, HEAD, OPTIONS"}
             )
-        if not call.caller.is_admin:
-            authorise.to_see(call, intent.current, services)
+        if not call.caller.is_admin and not authorise.is_creator(call.caller, intent.current, services):
+            raise Forbidden("A content is changed by who stored it, until a document points to it.")
     return Permit()
 
 

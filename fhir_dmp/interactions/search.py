@@ -19,6 +19,7 @@ from fhir_dmp.fhir.resource import dump
 from fhir_dmp.interactions import include, projection, record, scoping
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Page, Version
 from fhir_dmp.search.cursor import Cursor, seal, unseal
@@ -65,6 +66,34 @@ def search(call: Call, types: tuple[str, ...], services: Services, *, compartmen
     return Answer(body=answer)
 
 
+def system(call: Call, services: Services) -> Answer:
+    """Answer `GET [base]?...` and `POST [base]/_search`: the types of `_type`, or all that are stored.
+
+    Raises:
+        BadRequest: `_type` names no resource type.
+    """
+    pages = [value for name, value in call.query if name == PAGE]
+    cursor = _unsealed(pages[0], call, services) if pages else None
+    if cursor is not None and cursor.path:
+        raise _other_search()
+    pairs = cursor.parameters if cursor else call.query
+    types = [part for name, value in pairs if name == "_type" for part in value.split(",") if part]
+    unknown = [part for part in types if not services.structures.is_resource(part)]
+    if unknown:
+        raise BadRequest(f"_type names no resource type: {unknown[0][:60]}.", code="value", expression="_type")
+    withheld = [part for part in types if "search" not in offered(part) or part == "AuditEvent"]
+    if withheld:
+        raise BadRequest(f"{withheld[0]} is not searched from here.", code="not-supported", expression="_type")
+    return search(call, tuple(dict.fromkeys(types)) or _searchable(call, services), services)
+
+
+def _searchable(call: Call, services: Services) -> tuple[str, ...]:
+    """Return the stored types that the caller's scopes let it search; Basic, which finds nothing, for none."""
+    stored = sorted(type_ for type_, count in services.store.types().items() if count)
+    found = tuple(type_ for type_ in stored if "search" in offered(type_) and call.caller.may("s", type_))
+    return found or ("Basic",)
+
+
 def _label(types: tuple[str, ...]) -> str:
     return types[0] if len(types) == 1 else "*"
 
@@ -73,11 +102,19 @@ def _asked(call: Call, types: tuple[str, ...], compartment: str | None, services
     pages = [value for name, value in call.query if name == PAGE]
     if not pages:
         return _Ask(types, call.query, compartment)
-    cursor = unseal(pages[0], services.cursor_key, now_ms=services.clock.now_ms(), caller=fingerprint(call))
+    cursor = _unsealed(pages[0], call, services)
     ask = _Ask(types, cursor.parameters, compartment, cursor)
     if cursor.path != ask.path:
-        raise BadRequest("The paging link belongs to another search.", code="value", expression=PAGE)
+        raise _other_search()
     return ask
+
+
+def _other_search() -> BadRequest:
+    return BadRequest("The paging link belongs to another search.", code="value", expression=PAGE)
+
+
+def _unsealed(text: str, call: Call, services: Services) -> Cursor:
+    return unseal(text, services.cursor_key, now_ms=services.clock.now_ms(), caller=fingerprint(call))
 
 
 def fingerprint(call: Call) -> str:
@@ -96,7 +133,8 @@ def _rules(ask: _Ask, call: Call, services: Services) -> ParseRules:
 
 def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
     counting = query.summary == "count" or query.count == 0
-    wants_total = query.total == "accurate" or counting or (count_all and query.total != "none")
+    # An estimate would cost as much as the count that it stands for.
+    wants_total = query.total in ("accurate", "estimate") or counting or (count_all and query.total != "none")
     sort = query.sort or (SortKey("_lastUpdated", descending=True),)
     cursor = ask.cursor
     position = cursor.position if cursor else None
@@ -188,7 +226,9 @@ def _url(ask: _Ask, services: Services) -> str:
 
 def _self(ask: _Ask, query: Query, services: Services) -> str:
     """Return the self link: what was applied, in the client's own words."""
-    applied = f"?{urlencode(query.applied, safe=':/|,$')}" if query.applied else ""
+    types = [pair for pair in ask.pairs if pair[0] == "_type"] if len(ask.types) > 1 and not ask.compartment else []
+    pairs = (*types, *query.applied)
+    applied = f"?{urlencode(pairs, safe=':/|,$')}" if pairs else ""
     return _url(ask, services) + applied
 
 

@@ -197,7 +197,7 @@ def _commit(call: Call, planned: Mapping[int, Change], services: Services) -> di
         for change in planned.values()
         if change.key
     ]
-    return commit(plan, audit, services)
+    return commit(plan, audit, services, creator=call.caller)
 
 
 def _result(call: Call, change: Change, versions: Mapping[Key, Version]) -> Entry:
