@@ -15,8 +15,8 @@ from enum import StrEnum
 from fhir_dmp.access.parties import Party, PartyKind, codings, listed, local, objects, parties
 from fhir_dmp.fhir.dates import ALWAYS, NEVER, covered, validity
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.aliases import ACT_REASON
 
-ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 KIND_ALIAS = "https://dmp.example/fhir/CodeSystem/dmp-consent-kind"
 
 

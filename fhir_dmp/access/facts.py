@@ -16,8 +16,8 @@ from fhir_dmp.access.parties import Party, PartyKind, codings, identifiers, loca
 from fhir_dmp.fhir.ages import full_years, next_midnight
 from fhir_dmp.fhir.dates import NEVER, validity
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.national import CLOSING
 
-CLOSING = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition/dmp-fermeture"
 #: Relationships of a legal protection measure of an adult: HL7 guardian and mandates; French guardianships.
 PROTECTION = frozenset({"GUARD", "POWATT", "DPOWATT", "HPOWATT", "SPOWATT", "TUTEUR", "CURATEUR", "MSVG", "MANDATAIRE"})
 

@@ -15,16 +15,15 @@ from fhir_dmp.audit.kinds import BALP, EventKind, EventKinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor
+from fhir_dmp.identity.caller import Actor
+from fhir_dmp.terminology.aliases import ACT_REASON, PROFESSIONAL, STRUCTURE, TRE_R248_ACCESS_MODE
+from fhir_dmp.terminology.national import HL7_IDENTIFIER_TYPES
 
-ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-ACCESS_MODE = "https://mos.esante.gouv.fr/NOS/TRE_R248_ModeAcces/FHIR/TRE-R248-ModeAcces"
 ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 ENTITY_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 REQUEST_ID = {"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "code": "XrequestId"}
 SOURCE_TYPE = "http://terminology.hl7.org/CodeSystem/security-source-type"
 OTHER_ID = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/ihe-otherId"
-IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
 ROLE_CLASS = "http://terminology.hl7.org/CodeSystem/v3-RoleClass"
 
 _SYSTEM_OBJECT = {"system": ENTITY_TYPE, "code": "2", "display": "System Object"}
@@ -113,7 +112,7 @@ def _agents(record: AuditRecord, kind: EventKind, site: Site) -> Iterator[Json]:
     if record.professional and record.structure:
         yield {
             "type": {"coding": [{"system": ROLE_CLASS, "code": "PROV"}]},
-            "who": {"identifier": {"system": STRUCTURE_SYSTEM, "value": record.structure}},
+            "who": {"identifier": {"system": STRUCTURE, "value": record.structure}},
             "requestor": False,
         }
 
@@ -124,8 +123,8 @@ def _user(record: AuditRecord, kind: EventKind) -> Json:
     user: Json = {}
     national = _national(record)
     if national is not None:
-        code = "NPI" if national["system"] == PROFESSIONAL_SYSTEM else "PRN"
-        typed = {"type": {"coding": [{"system": IDENTIFIER_TYPE, "code": code}]}, **national}
+        code = "NPI" if national["system"] == PROFESSIONAL else "PRN"
+        typed = {"type": {"coding": [{"system": HL7_IDENTIFIER_TYPES, "code": code}]}, **national}
         user["extension"] = [{"url": OTHER_ID, "valueIdentifier": typed}]
     user["type"] = {"coding": [type_]}
     if record.roles:
@@ -152,9 +151,9 @@ def _user(record: AuditRecord, kind: EventKind) -> Json:
 
 def _national(record: AuditRecord) -> dict[str, str] | None:
     if record.professional:
-        return {"system": PROFESSIONAL_SYSTEM, "value": record.professional}
+        return {"system": PROFESSIONAL, "value": record.professional}
     if record.structure:
-        return {"system": STRUCTURE_SYSTEM, "value": record.structure}
+        return {"system": STRUCTURE, "value": record.structure}
     return None
 
 
@@ -164,7 +163,7 @@ def _purposes(record: AuditRecord) -> list[Json]:
     reason = _ACTOR_PURPOSES.get(record.actor) or _PURPOSES.get(record.mode, "TREAT")
     coding = [{"system": ACT_REASON, "code": reason}]
     if record.actor not in _ACTOR_PURPOSES:
-        coding.append({"system": ACCESS_MODE, "code": record.mode})
+        coding.append({"system": TRE_R248_ACCESS_MODE, "code": record.mode})
     return [{"coding": [part]} for part in coding]
 
 

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC
 from typing import Any
 
-from fhir_dmp.documents.rules import DESIGNATION_TYPE, SOURCE_ID, Rules
+from fhir_dmp.documents.rules import Rules
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.dates import covered, moment
 from fhir_dmp.fhir.elements import contained_of, extensions_of, object_of, objects_of, text_of
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.sharing import DESIGNATION_TYPE, SOURCE_ID
 
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
 

@@ -10,17 +10,6 @@ from fhir_dmp.patients.ins import InsRules
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import denial, erreur, xds_error
 
-MHD = "https://profiles.ihe.net/ITI/MHD"
-PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm"
-COMPREHENSIVE = f"{PDSM}/StructureDefinition/pdsm-comprehensive-document-reference"
-SIMPLIFIED = f"{PDSM}/StructureDefinition/pdsm-simplified-publish"
-SUBMISSION_SET = f"{PDSM}/StructureDefinition/pdsm-submissionset-comprehensive"
-PROVIDE_BUNDLE = f"{PDSM}/StructureDefinition/pdsm-comprehensive-provide-document-bundle"
-IS_ARCHIVED = f"{PDSM}/StructureDefinition/pdsm-ext-is-archived"
-DESIGNATION_TYPE = f"{MHD}/StructureDefinition/ihe-designationType"
-SOURCE_ID = f"{MHD}/StructureDefinition/ihe-sourceId"
-IDENTIFIER_TYPE = f"{MHD}/CodeSystem/IHE.MHD.MHDIdentifierType"
-
 
 @dataclass(frozen=True, slots=True)
 class Rules:

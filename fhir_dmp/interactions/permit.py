@@ -17,7 +17,6 @@ from fhir_dmp.access.writing import Change, may_write
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.labels import visibility_of
 from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
-from fhir_dmp.documents.metadata import is_archived
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor
@@ -27,6 +26,7 @@ from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import AuditQuery, Version
 from fhir_dmp.search.query import Term, both
+from fhir_dmp.terminology.sharing import is_archived
 
 LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 

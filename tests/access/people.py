@@ -8,14 +8,20 @@ from functools import cache
 from typing import Any
 
 from fhir_dmp.access.decision import Rules
-from fhir_dmp.access.document import ARCHIVED
 from fhir_dmp.access.facts import PatientFacts, patient_facts
-from fhir_dmp.access.matrix import PROFESSION, Matrix, parse_matrix
+from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.definitions import read
 from fhir_dmp.fhir.dates import interval
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller, Mode
-from fhir_dmp.terminology.aliases import TRE_A03_CLASS, TRE_A05_TYPE, TRE_A07_VISIBILITY, TRE_A08_CONFIDENTIALITY
+from fhir_dmp.terminology.aliases import (
+    PROFESSION,
+    TRE_A03_CLASS,
+    TRE_A05_TYPE,
+    TRE_A07_VISIBILITY,
+    TRE_A08_CONFIDENTIALITY,
+)
+from fhir_dmp.terminology.sharing import IS_ARCHIVED
 
 BASE = "https://dmp-fhir.example/ig"
 KIND = f"{BASE}/CodeSystem/dmp-consent-kind"
@@ -199,5 +205,5 @@ def docref(
         "securityLabel": [*(label(code) for code in labels), NORMAL],
     }
     if archived:
-        found["extension"] = [{"url": ARCHIVED, "valueBoolean": True}]
+        found["extension"] = [{"url": IS_ARCHIVED, "valueBoolean": True}]
     return {**found, **changes}
