@@ -6,6 +6,7 @@ Every refusal is audited here; lost races are decided again a few times before t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fhir_dmp.errors import (
     ClaimLost,
@@ -15,6 +16,7 @@ from fhir_dmp.errors import (
     Hidden,
     MethodNotAllowed,
     NotFound,
+    Unauthenticated,
     VersionConflict,
 )
 from fhir_dmp.interactions import (
@@ -50,8 +52,7 @@ def handle(call: Call, services: Services) -> Answer:
         try:
             return _decided(call, services)
         except DmpError as error:
-            if error.status < 500:
-                _refused(call, error, services)
+            refused(call, error, services)
             raise
 
 
@@ -73,11 +74,18 @@ def _decided(call: Call, services: Services) -> Answer:
     raise AssertionError("unreachable")
 
 
-def _refused(call: Call, error: DmpError, services: Services) -> None:
+def refused(call: Call, error: DmpError, services: Services) -> None:
+    """Record a refusal. Of a caller without a usable token nothing is known, and nothing of the token is kept (A1)."""
+    if error.status >= 500:
+        return
     issue = error.issues[0]
     reason = issue.details[0].code if issue.details else issue.code
+    if isinstance(error, Unauthenticated):
+        entry = record.record(call, "login-failure", services, outcome="8", reason=reason)
+        record.keep(services, replace(entry, actor=""))
+        return
     # What looks unknown and is hidden was refused, and the trail says so.
-    outcome = "8" if error.status in (401, 403) or isinstance(error, Hidden) else "4"
+    outcome = "8" if error.status == 403 or isinstance(error, Hidden) else "4"
     entry = record.record(
         call,
         kind_of(call),
@@ -102,7 +110,7 @@ def kind_of(call: Call) -> str:
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
         return {"DocumentReference": "iti-67", "List": "iti-66"}.get(path[0], "search-type")
     if "_history" in path:
-        return "vread" if path[-1] != "_history" else "history"
+        return "vread" if path[-1] != "_history" else history.kind_of(path[:-1])
     if call.method == "POST" and path[0] == "DocumentReference":
         return "iti-105"
     return {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[call.method]

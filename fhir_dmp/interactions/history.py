@@ -50,7 +50,7 @@ def history(call: Call, services: Services) -> Answer:
     what = ["/".join(ask.scope)] if newest is not None else []
     entry = record.record(
         call,
-        "history",
+        kind_of(ask.scope),
         services,
         patient=allowed.patient,
         what=what,
@@ -59,6 +59,11 @@ def history(call: Call, services: Services) -> Answer:
     )
     record.keep(services, entry)
     return Answer(body=body, headers=allowed.headers)
+
+
+def kind_of(scope: tuple[str, ...]) -> str:
+    """Return the audit kind of a history: of everything, of a type, of one resource."""
+    return ("history-system", "history-type", "history")[len(scope)]
 
 
 def _allowed(call: Call, scope: tuple[str, ...], newest: Version | None, services: Services) -> authorise.Allowed:
