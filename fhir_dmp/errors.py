@@ -73,6 +73,8 @@ class DmpError(Exception):
             ),
         )
         self.headers: Mapping[str, str] = dict(headers or {})
+        #: `Patient/id` whose record it is about, for the audit trail; never part of an answer.
+        self.patient: str | None = None
 
 
 class BadRequest(DmpError):

@@ -17,8 +17,8 @@ from fhir_dmp.access.masking import is_emptied, mask_references, references_to_c
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, type_access
 from fhir_dmp.access.visibility import visible
-from fhir_dmp.errors import Forbidden, Gone, NotFound
-from fhir_dmp.fhir.resource import Json, dump, parse_stored
+from fhir_dmp.errors import DmpError, Forbidden, Gone, NotFound
+from fhir_dmp.fhir.resource import Json, dump, is_id, parse_stored
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions import gather
 from fhir_dmp.interactions.creators import creator_term
@@ -58,11 +58,21 @@ def need(caller: Caller, letters: str, type_: str, services: Services) -> None:
         raise refusal(refused, services.canonical)
 
 
-def patient_of(call: Call) -> str | None:
+def patient_of(call: Call, services: Services) -> str | None:
     """Return the patient that a refused call was about, as far as its path and token tell."""
-    if len(call.path) > 1 and call.path[0] == "Patient" and not call.path[1].startswith(("$", "_")):
-        return f"Patient/{call.path[1]}"
+    path = call.path
+    if len(path) > 1 and services.structures.is_resource(path[0]) and is_id(path[1]):
+        version = services.store.read(Key(path[0], path[1]))
+        if version is not None:
+            return _patient(version) or next((each.patient for each in _documents(version, services)), None)
     return f"Patient/{call.caller.patient}" if call.caller.patient else None
+
+
+def refused(decision: Decision | Verdict, patient: str | None, services: Services, type_: str = "resource") -> DmpError:
+    """Return the refusal; it knows, for the audit trail, whose record it is about."""
+    error = refusal(decision, services.canonical, type_)
+    error.patient = patient
+    return error
 
 
 def absent(version: Version) -> NotFound:
@@ -79,7 +89,7 @@ def entered(caller: Caller, op: Op, patient: str, services: Services, *, documen
     """Enter a record, or raise the refusal."""
     decision = decided(caller, op, patient, services, documents=documents)
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
+        raise refused(decision, patient, services)
     return decision
 
 
@@ -114,9 +124,14 @@ def _patient(version: Version) -> str | None:
 
 
 def _contents(version: Version, services: Services) -> tuple[str, ...]:
+    return tuple(map(_reference, _documents(version, services)))
+
+
+def _documents(version: Version, services: Services) -> list[Version]:
+    """Return the documents that a content belongs to, none for anything else."""
     if version.type not in ("Binary", "Bundle"):
-        return ()
-    return tuple(_reference(document) for document in gather.documents_of_content(version.type, version.id, services))
+        return []
+    return gather.documents_of_content(version.type, version.id, services)
 
 
 def _reference(version: Version) -> str:
@@ -141,15 +156,15 @@ def _read_in_record(call: Call, version: Version, services: Services) -> Allowed
 
 def _read_document(call: Call, version: Version, services: Services) -> Allowed:
     if version.type == "DocumentReference":
-        _see_document(call, version, Op.READ, services)
+        _see_document(call, version, Op.READ, services, asked=version.type)
         return Allowed(patient=version.patient, show=_masker(call, services))
     if version.type == "List":
         return _read_list(call, version, services)
     return _read_content(call, version, services)
 
 
-def _see_document(call: Call, version: Version, op: Op, services: Services) -> None:
-    """Decide on one document, by its current labels."""
+def _see_document(call: Call, version: Version, op: Op, services: Services, *, asked: str) -> None:
+    """Decide on one document, by its current labels. asked: the type that the caller wants, a content or itself."""
     if version.patient is None:
         raise absent(version)
     judged = version if version.body else _last(version, services)
@@ -163,7 +178,7 @@ def _see_document(call: Call, version: Version, op: Op, services: Services) -> N
         services.matrix,
     )
     if not verdict.permitted:
-        raise refusal(verdict, services.canonical, version.type)
+        raise refused(verdict, version.patient, services, asked)
 
 
 def _last(version: Version, services: Services) -> Version:
@@ -173,7 +188,7 @@ def _last(version: Version, services: Services) -> Version:
 
 def _read_content(call: Call, version: Version, services: Services) -> Allowed:
     """A content has the right of a document that points to it; before that, only its creator reads it."""
-    documents = gather.documents_of_content(version.type, version.id, services)
+    documents = _documents(version, services)
     if not documents:
         if services.store.find(version.type, both(Ids((version.id,)), Term(creator_term(call.caller))), 1):
             return Allowed()
@@ -181,7 +196,7 @@ def _read_content(call: Call, version: Version, services: Services) -> Allowed:
     refused: Exception | None = None
     for document in documents:
         try:
-            _see_document(call, document, Op.RETRIEVE, services)
+            _see_document(call, document, Op.RETRIEVE, services, asked=version.type)
         except (Forbidden, NotFound) as error:
             refused = refused or error
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fhir_dmp.documents.submission import is_submission
 from fhir_dmp.errors import (
     BadRequest,
     ClaimLost,
@@ -79,10 +80,10 @@ def _refused(call: Call, error: DmpError, services: Services) -> None:
         call,
         kind_of(call),
         services,
-        patient=authorise.patient_of(call),
+        patient=error.patient or authorise.patient_of(call, services),
         outcome=outcome,
         reason=reason,
-        query=call.info.raw if call.method == "GET" else None,
+        query=call.info.raw if call.method == "GET" or call.path[-1:] == ("_search",) else None,
     )
     record.keep(services, entry)
 
@@ -91,7 +92,7 @@ def kind_of(call: Call) -> str:
     """Return the audit kind of a call, whatever became of it."""
     path = call.path
     if not path:
-        return "transaction" if call.method == "POST" else "search-system"
+        return _kind_of_bundle(call) if call.method == "POST" else "search-system"
     if any(part.startswith("$") for part in path):
         return "operation"
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
@@ -100,7 +101,16 @@ def kind_of(call: Call) -> str:
         return "vread" if path[-1] != "_history" else "history"
     if call.method == "POST" and path[0] == "DocumentReference":
         return "iti-105"
+    if call.method == "GET" and path[0] in ("Binary", "Bundle"):
+        return "iti-68"
     return {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[call.method]
+
+
+def _kind_of_bundle(call: Call) -> str:
+    body = call.payload.resource if call.payload else None
+    if body is None or body.get("type") == "batch":
+        return "batch" if body else "transaction"
+    return "iti-65" if is_submission(body) else "transaction"
 
 
 def _use_case(call: Call, services: Services) -> UseCase:

@@ -11,11 +11,10 @@ from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Op
 from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.facts import PatientFacts
-from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.documents.labels import visibility_of
+from fhir_dmp.documents.labels import MASKED, visibility_of
 from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
 from fhir_dmp.documents.metadata import is_archived
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
@@ -34,13 +33,19 @@ LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 @dataclass(frozen=True, slots=True)
 class Permit:
     """A permitted write. patient: `Patient/id` of the record. resource: what to store instead of what was sent, when a
-    rule completes it. issues: warnings. details: what the audit keeps (labels before and after).
+    rule completes it. issues: warnings. details: what the audit keeps (labels before and after). transactions: numbers
+    of the DMP's transactions that the write is (`TD3.3a`).
     """
 
     patient: str | None = None
     resource: Json | None = None
     issues: tuple[Issue, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
+    transactions: tuple[str, ...] = ()
+
+    def kind(self, interaction: str) -> str:
+        """Return the kind of the audit record: the interaction and its transactions."""
+        return "#".join((interaction, *self.transactions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,7 @@ def _consent(call: Call, intent: _Intent, services: Services) -> Permit:
     decision = enter(call.caller, Op.CONSENT_WRITE, facts, services.access)
     decision = may_write_consent(call.caller, decision, intent.after, intent.before, facts, reading)
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
+        raise authorise.refused(decision, patient, services)
     return Permit(patient=patient)
 
 
@@ -162,7 +167,25 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
     settled = settle(intent.before, intent.after, circumstances)
     for op in _ops(intent.before, settled):
         _decide(call, op, intent, settled, patient, services)
-    return Permit(patient=patient, resource=settled, details=_label_details(intent.before, settled))
+    return Permit(
+        patient=patient,
+        resource=settled,
+        details=_label_details(intent.before, settled),
+        transactions=tuple(_transactions(intent.before, settled)),
+    )
+
+
+def _transactions(before: Json, after: Json) -> Iterator[str]:
+    """Yield the numbers of the transactions that a change of attributes is (dmp-fhir 3.0)."""
+    changed = set(visibility_of(before)) ^ set(visibility_of(after))
+    if MASKED in changed:
+        yield "TD3.3a"
+    if changed - {MASKED}:
+        yield "TD3.3b"
+    if before.get("status") != after.get("status") == "entered-in-error":
+        yield "TD3.3c"
+    if is_archived(before) != is_archived(after):
+        yield "TD3.3d"
 
 
 def _ops(before: Json, after: Json) -> Iterator[Op]:
@@ -185,7 +208,7 @@ def _is_consulted(intent: _Intent, patient: str, services: Services) -> bool:
     assert intent.before is not None
     assert intent.after is not None
     assert intent.current is not None
-    if not set(visibility_of(intent.after)) - set(visibility_of(intent.before)) - {"MASQUE_PS"}:
+    if not set(visibility_of(intent.after)) - set(visibility_of(intent.before)) - {MASKED}:
         return False
     name = f"DocumentReference/{intent.current.id}/"
 
@@ -225,4 +248,4 @@ def _decide(call: Call, op: Op, intent: _Intent, after: Json, patient: str, serv
         wanted = Change(op, document_facts(intent.before), document_facts(after))
         decision = may_write(call.caller, decision, wanted, facts, services.access)
     if not decision.permitted:
-        raise refusal(decision, services.canonical, "DocumentReference")
+        raise authorise.refused(decision, patient, services, "DocumentReference")

@@ -19,7 +19,7 @@ from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consent
 from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions import gather, showing
-from fhir_dmp.interactions.authorise import decided, exists_for, is_emptied_for, masked, need, readable
+from fhir_dmp.interactions.authorise import decided, exists_for, is_emptied_for, masked, need, readable, refused
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
@@ -122,15 +122,15 @@ def existing_without_patient(call: Call, node: Node, services: Services) -> Node
 def _gate(call: Call, query: Query, type_: str, services: Services) -> None:
     """Refuse a search that is not limited to a patient (A4)."""
     for each in query.types if type_ == "*" else (type_,):
-        refused = gate_search(call.caller, each, query.patients, [name for name, _ in query.applied])
-        if refused is not None and refused.status == 400:
+        denied = gate_search(call.caller, each, query.patients, [name for name, _ in query.applied])
+        if denied is not None and denied.status == 400:
             raise BadRequest(
                 "Name the patient: patient=Patient/[id] or patient.identifier=[system]|[INS].",
                 code="required",
                 expression="identifier" if each == "Patient" else "patient",
             )
-        if refused is not None:
-            raise refusal(refused, services.canonical)
+        if denied is not None:
+            raise refusal(denied, services.canonical)
 
 
 def searched(query: Query, compartment: str | None, services: Services) -> dict[str, None]:
@@ -192,7 +192,7 @@ def _record_node(call: Call, patient: str, type_: str, query: Query, services: S
         finding = enter(call.caller, Op.FIND_OWN, facts, services.access, documents=True)
         decision = finding if finding.permitted else decision
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
+        raise refused(decision, patient, services)
     if documents:
         deleted = _asks_deleted(query)
         node = restrict(call.caller, decision, facts, services.access, services.matrix, deleted_asked=deleted)

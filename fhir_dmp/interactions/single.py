@@ -103,7 +103,7 @@ def finish(call: Call, change: Change, services: Services) -> Answer:
             deletions=(change.deletion,) if change.deletion else (),
             claims=change.claims,
         )
-        version = next(iter(commit(plan, [entry], services).values()))
+        version = next(iter(commit(plan, [entry], services, creator=call.caller).values()))
     return answer(call, change.status, version, change.issues, services)
 
 

@@ -5,14 +5,15 @@ The decision itself is pure (documents.submission, documents.publish).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Op
 from fhir_dmp.access.facts import Dossier
-from fhir_dmp.access.refusal import refusal
 from fhir_dmp.documents.survey import Gathered, Needs, survey_targets
+from fhir_dmp.errors import DmpError
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import parse_stored
@@ -84,6 +85,18 @@ def _searched(call: Call, text: str, services: Services) -> Iterable[Held]:
     return [_held(version) for version in page.versions if _known_to(call, version, services)]
 
 
+@contextmanager
+def about(found: Gathered) -> Iterator[None]:
+    """Let a refusal know, for the audit trail, whose record the submission is about."""
+    try:
+        yield
+    except DmpError as error:
+        named = tuple(found.patients())
+        if error.patient is None and len(named) == 1:
+            error.patient = named[0]
+        raise
+
+
 def may_feed(call: Call, patient: str, services: Services) -> None:
     """Decide on feeding the record of `Patient/id`: open, no opposition, caller not blocked.
 
@@ -92,7 +105,7 @@ def may_feed(call: Call, patient: str, services: Services) -> None:
     """
     decision = enter(call.caller, Op.CREATE, gather.facts_of(patient, services), services.access, documents=True)
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
+        raise authorise.refused(decision, patient, services)
 
 
 def all_versions(drafts: Iterable[Draft], services: Services) -> dict[Key, Version]:

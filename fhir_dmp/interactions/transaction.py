@@ -15,7 +15,7 @@ from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.interactions import authorise, changes, patching, provide, record
+from fhir_dmp.interactions import authorise, changes, patching, provide, record, scoping
 from fhir_dmp.interactions.bundle_entries import (
     BundleEntry,
     answered,
@@ -118,7 +118,7 @@ def _may_read(call: Call, entry: BundleEntry, services: Services) -> None:
     """Judge a read before anything is written: a refusal of one entry refuses the transaction."""
     type_ = entry.path[0] if entry.path else ""
     if entry.path[-1:] == ("_history",) and len(entry.path) < 3:
-        authorise.to_browse_history(call, type_ if len(entry.path) == 2 else None, services)
+        scoping.to_browse_history(call, type_ if len(entry.path) == 2 else None, services)
     if not services.structures.is_resource(type_):
         return
     authorise.need(call.caller, "r" if len(entry.path) > 1 else "s", type_, services)
@@ -197,7 +197,7 @@ def _commit(call: Call, planned: Mapping[int, Change], services: Services) -> di
         for change in planned.values()
         if change.key
     ]
-    return commit(plan, audit, services)
+    return commit(plan, audit, services, creator=call.caller)
 
 
 def _result(call: Call, change: Change, versions: Mapping[Key, Version]) -> Entry:
