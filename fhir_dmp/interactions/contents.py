@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,17 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions.exchange import Payload
 from fhir_dmp.interactions.services import Services
 
+_CONTEXT = re.compile(r"[A-Z][A-Za-z]{1,63}/[A-Za-z0-9\-.]{1,64}")
 
-def content_of_binary(payload: Payload, services: Services) -> tuple[Json, Blob | None]:
+
+def content_of_binary(payload: Payload, services: Services, *, context: str | None = None) -> tuple[Json, Blob | None]:
     """Return the Binary without its data, and the content: from a Binary resource or from any other body.
 
-    A FHIR media type whose body is not a Binary is stored as raw content (fhir-rest 11).
+    A FHIR media type whose body is not a Binary is stored as raw content (fhir-rest 11). context: X-Security-Context of
+    a raw content.
+
+    Raises:
+        BadRequest: no content, or a context that is no `Type/id`.
     """
     resource = payload.resource
     if resource is not None and resource.get("resourceType") == "Binary":
@@ -25,6 +32,10 @@ def content_of_binary(payload: Payload, services: Services) -> tuple[Json, Blob 
     if payload.blob is None:
         raise BadRequest("A Binary needs content.", code="required")
     made: Json = {"resourceType": "Binary", "contentType": payload.declared or "application/octet-stream"}
+    if context:
+        if not _CONTEXT.fullmatch(context) or not services.structures.is_resource(context.partition("/")[0]):
+            raise BadRequest("X-Security-Context must be Type/id.", code="value")
+        made["securityContext"] = {"reference": context}
     return made, payload.blob
 
 

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fhir_dmp.documents.submission import is_submission
+from fhir_dmp.documents.slices import is_submission
+from fhir_dmp.documents.transactions import PROVIDE, RETRIEVE
 from fhir_dmp.errors import (
-    BadRequest,
     ClaimLost,
     Conflict,
     DmpError,
     DuplicateKey,
+    Hidden,
     MethodNotAllowed,
     NotFound,
     VersionConflict,
 )
 from fhir_dmp.interactions import (
     audit_events,
-    authorise,
     capabilities,
     compartment,
+    concerned,
     history,
     read,
     record,
@@ -32,7 +33,7 @@ from fhir_dmp.interactions import (
 )
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
-from fhir_dmp.interactions.operations import operation
+from fhir_dmp.interactions.operations import audit_kind, operation
 from fhir_dmp.interactions.services import Services
 
 #: How often a change that lost a race is decided again on the new state.
@@ -47,12 +48,13 @@ def handle(call: Call, services: Services) -> Answer:
     Raises:
         DmpError: every refusal, already audited.
     """
-    try:
-        return _decided(call, services)
-    except DmpError as error:
-        if error.status < 500:
-            _refused(call, error, services)
-        raise
+    with services.facts.request():
+        try:
+            return _decided(call, services)
+        except DmpError as error:
+            if error.status < 500:
+                _refused(call, error, services)
+            raise
 
 
 def _decided(call: Call, services: Services) -> Answer:
@@ -65,6 +67,7 @@ def _decided(call: Call, services: Services) -> Answer:
             if attempt > 0:
                 raise
         except (VersionConflict, ClaimLost) as error:
+            services.facts.forget()
             if attempt == ATTEMPTS - 1:
                 raise Conflict(
                     "Others keep changing the same data; try again in a moment.", code="lock-error"
@@ -75,12 +78,13 @@ def _decided(call: Call, services: Services) -> Answer:
 def _refused(call: Call, error: DmpError, services: Services) -> None:
     issue = error.issues[0]
     reason = issue.details[0].code if issue.details else issue.code
-    outcome = "8" if error.status in (401, 403) else "4"
+    # What looks unknown and is hidden was refused, and the trail says so.
+    outcome = "8" if error.status in (401, 403) or isinstance(error, Hidden) else "4"
     entry = record.record(
         call,
         kind_of(call),
         services,
-        patient=error.patient or authorise.patient_of(call, services),
+        patient=concerned.patient_of(call, services),
         outcome=outcome,
         reason=reason,
         query=call.info.raw if call.method == "GET" or call.path[-1:] == ("_search",) else None,
@@ -93,6 +97,8 @@ def kind_of(call: Call) -> str:
     path = call.path
     if not path:
         return _kind_of_bundle(call) if call.method == "POST" else "search-system"
+    if path[-1].startswith("$"):
+        return audit_kind(call)
     if any(part.startswith("$") for part in path):
         return "operation"
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
@@ -102,15 +108,15 @@ def kind_of(call: Call) -> str:
     if call.method == "POST" and path[0] == "DocumentReference":
         return "iti-105"
     if call.method == "GET" and path[0] in ("Binary", "Bundle"):
-        return "iti-68"
+        return RETRIEVE.kind
     return {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[call.method]
 
 
 def _kind_of_bundle(call: Call) -> str:
     body = call.payload.resource if call.payload else None
-    if body is None or body.get("type") == "batch":
-        return "batch" if body else "transaction"
-    return "iti-65" if is_submission(body) else "transaction"
+    if body is not None and body.get("type") == "batch":
+        return "batch"
+    return PROVIDE.kind if body is not None and is_submission(body) else "transaction"
 
 
 def _use_case(call: Call, services: Services) -> UseCase:
@@ -149,7 +155,7 @@ def _root(call: Call) -> UseCase:
     if call.method == "POST":
         return lambda c, s: transaction.process(c, s, lambda each: handle(each, s))
     if call.method == "GET":
-        return _system_search
+        return search.system
     raise _not_allowed(call, "GET, HEAD, POST, OPTIONS")
 
 
@@ -157,22 +163,12 @@ def _system(call: Call) -> UseCase:
     if len(call.path) > 1:
         raise NotFound("Nothing is served at this URL.", code="not-supported")
     if call.path[0] == "_search" and call.method == "POST":
-        return _system_search
+        return search.system
     if call.path[0] == "metadata" and call.method == "GET":
         return capabilities.metadata
     if call.path[0] == "_history" and call.method == "GET":
         return history.history
     raise _not_allowed(call, "POST, OPTIONS" if call.path[0] == "_search" else "GET, HEAD, OPTIONS")
-
-
-def _system_search(call: Call, services: Services) -> Answer:
-    types = [part for name, value in call.query if name == "_type" for part in value.split(",") if part]
-    unknown = [part for part in types if not services.structures.is_resource(part)]
-    if unknown:
-        raise BadRequest(f"_type names no resource type: {unknown[0][:60]}.", code="value", expression="_type")
-    if not types:
-        raise BadRequest("A search on the base needs _type.", code="required", expression="_type")
-    return search.search(call, tuple(dict.fromkeys(types)), services)
 
 
 _TYPE_LEVEL: dict[str, tuple[str, UseCase]] = {

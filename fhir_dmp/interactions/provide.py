@@ -38,8 +38,7 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     needs = survey(submission, fhir_base=services.base)
     found = submit.gathered(call, needs, blobs, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
-    with submit.about(found):
-        decided = plan(submission, found, services.documents, submitter)
+    decided = plan(submission, found, services.documents, submitter)
     submit.may_feed(call, decided.patient, services)
     versions = _commit(call, decided, services)
     return _answer(call, decided, versions, services)

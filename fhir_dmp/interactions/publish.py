@@ -32,8 +32,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     needs = survey_document(document, criteria, fhir_base=services.base)
     found = submit.gathered(call, needs, {0: blob} if blob else {}, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
-    with submit.about(found):
-        decided = plan(document, criteria, found, services.documents, submitter)
+    decided = plan(document, criteria, found, services.documents, submitter)
     submit.may_feed(call, decided.patient, services)
     reply = decided.replies[0]
     issues = (*warnings, *reply.issues, *decided.issues)

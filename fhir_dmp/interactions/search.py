@@ -19,6 +19,7 @@ from fhir_dmp.fhir.resource import dump
 from fhir_dmp.interactions import include, projection, record, scoping
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Page, Version
 from fhir_dmp.search.cursor import Cursor, seal, unseal
@@ -58,11 +59,42 @@ def search(call: Call, types: tuple[str, ...], services: Services, *, compartmen
     query = parse(ask.types, ask.pairs, services.registry, _rules(ask, call, services))
     scope = scoping.to_search(call, query, _label(ask.types), services, compartment=ask.compartment)
     node = scope.narrowed(query.node)
-    page = services.store.search(_search(ask, query, node, scope.count_all))
-    entries = _entries(call, query, page, scope, services)
+    page = services.store.search(_search(ask, query, node, scope))
+    shown = scope.release(page.versions)
+    found = dict.fromkeys(place for version, _ in shown if (place := _record_of(version)) is not None)
+    patients = scope.patients or tuple(found)
+    entries = _entries(call, query, shown, patients, services)
     answer = _bundle(call, ask, query, page, entries, services)
-    record.keep(services, *_records(call, ask, scope, services))
+    record.keep(services, *_records(call, ask, patients, scope, services))
     return Answer(body=answer)
+
+
+def system(call: Call, services: Services) -> Answer:
+    """Answer `GET [base]?...` and `POST [base]/_search`: the types of `_type`, or all that are stored.
+
+    Raises:
+        BadRequest: `_type` names no resource type.
+    """
+    pages = [value for name, value in call.query if name == PAGE]
+    cursor = _unsealed(pages[0], call, services) if pages else None
+    if cursor is not None and cursor.path:
+        raise _other_search()
+    pairs = cursor.parameters if cursor else call.query
+    types = [part for name, value in pairs if name == "_type" for part in value.split(",") if part]
+    unknown = [part for part in types if not services.structures.is_resource(part)]
+    if unknown:
+        raise BadRequest(f"_type names no resource type: {unknown[0][:60]}.", code="value", expression="_type")
+    withheld = [part for part in types if "search" not in offered(part) or part == "AuditEvent"]
+    if withheld:
+        raise BadRequest(f"{withheld[0]} is not searched from here.", code="not-supported", expression="_type")
+    return search(call, tuple(dict.fromkeys(types)) or _searchable(call, services), services)
+
+
+def _searchable(call: Call, services: Services) -> tuple[str, ...]:
+    """Return the stored types that the caller's scopes let it search; Basic, which finds nothing, for none."""
+    stored = sorted(type_ for type_, count in services.store.types().items() if count)
+    found = tuple(type_ for type_ in stored if "search" in offered(type_) and call.caller.may("s", type_))
+    return found or ("Basic",)
 
 
 def _label(types: tuple[str, ...]) -> str:
@@ -73,11 +105,19 @@ def _asked(call: Call, types: tuple[str, ...], compartment: str | None, services
     pages = [value for name, value in call.query if name == PAGE]
     if not pages:
         return _Ask(types, call.query, compartment)
-    cursor = unseal(pages[0], services.cursor_key, now_ms=services.clock.now_ms(), caller=fingerprint(call))
+    cursor = _unsealed(pages[0], call, services)
     ask = _Ask(types, cursor.parameters, compartment, cursor)
     if cursor.path != ask.path:
-        raise BadRequest("The paging link belongs to another search.", code="value", expression=PAGE)
+        raise _other_search()
     return ask
+
+
+def _other_search() -> BadRequest:
+    return BadRequest("The paging link belongs to another search.", code="value", expression=PAGE)
+
+
+def _unsealed(text: str, call: Call, services: Services) -> Cursor:
+    return unseal(text, services.cursor_key, now_ms=services.clock.now_ms(), caller=fingerprint(call))
 
 
 def fingerprint(call: Call) -> str:
@@ -94,9 +134,14 @@ def _rules(ask: _Ask, call: Call, services: Services) -> ParseRules:
     )
 
 
-def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
+def _record_of(version: Version) -> str | None:
+    return f"Patient/{version.id}" if version.type == "Patient" else version.patient
+
+
+def _search(ask: _Ask, query: Query, node: Node, scope: scoping.Scope) -> Search:
     counting = query.summary == "count" or query.count == 0
-    wants_total = query.total == "accurate" or counting or (count_all and query.total != "none")
+    # An estimate would cost as much as the count that it stands for.
+    wants_total = query.total in ("accurate", "estimate") or counting or (scope.count_all and query.total != "none")
     sort = query.sort or (SortKey("_lastUpdated", descending=True),)
     cursor = ask.cursor
     position = cursor.position if cursor else None
@@ -109,14 +154,16 @@ def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
         before=position if cursor and cursor.backward else None,
         bound=cursor.bound if cursor and position else None,
         total=wants_total,
+        each=scope.each,
     )
 
 
-def _entries(call: Call, query: Query, page: Page, scope: scoping.Scope, services: Services) -> list[Entry]:
-    shown = scope.release(page.versions)
+def _entries(
+    call: Call, query: Query, shown: Sequence[include.Found], patients: Sequence[str], services: Services
+) -> list[Entry]:
     entries = [_entry(version, body, "match", query, services) for version, body in shown]
-    if query.includes and page.versions:
-        found, overflow = include.included(call, query, page.versions, services)
+    if query.includes and shown:
+        found, overflow = include.included(call.caller, query, shown, patients, services)
         entries += [_entry(version, body, "include", query, services) for version, body in found]
         if overflow:
             entries.append(
@@ -130,7 +177,7 @@ def _entries(call: Call, query: Query, page: Page, scope: scoping.Scope, service
                     ]
                 )
             )
-    issues = [*_ignored(query), *scope.issues]
+    issues = list(_ignored(query))
     if issues:
         entries.append(_outcome(issues))
     return entries
@@ -188,12 +235,20 @@ def _url(ask: _Ask, services: Services) -> str:
 
 def _self(ask: _Ask, query: Query, services: Services) -> str:
     """Return the self link: what was applied, in the client's own words."""
-    applied = f"?{urlencode(query.applied, safe=':/|,$')}" if query.applied else ""
+    types = [pair for pair in ask.pairs if pair[0] == "_type"] if len(ask.types) > 1 and not ask.compartment else []
+    pairs = (*types, *query.applied)
+    applied = f"?{urlencode(pairs, safe=':/|,$')}" if pairs else ""
     return _url(ask, services) + applied
 
 
-def _records(call: Call, ask: _Ask, scope: scoping.Scope, services: Services) -> list[AuditRecord]:
+def _records(
+    call: Call, ask: _Ask, patients: Sequence[str], scope: scoping.Scope, services: Services
+) -> list[AuditRecord]:
+    """Return one record for each patient whose record was searched (security 6.2)."""
     kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
     kind = "search-system" if len(ask.types) != 1 else kind
-    patients: Sequence[str | None] = scope.patients or (None,)
-    return [record.record(call, kind, services, patient=each, query=call.info.raw) for each in patients]
+    each: Sequence[str | None] = patients or (None,)
+    return [
+        record.record(call, kind, services, patient=p, query=call.info.raw, details=scope.grounds.get(p or "", ()))
+        for p in each
+    ]

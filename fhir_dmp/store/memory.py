@@ -32,7 +32,7 @@ from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
 from fhir_dmp.search.match import matches
 from fhir_dmp.search.order import compare, ordered, position_of
 from fhir_dmp.search.query import Node, Position, Search
-from fhir_dmp.search.terms import Terms
+from fhir_dmp.search.terms import Terms, recomputed
 
 CHUNK = 256 * 1024
 
@@ -321,7 +321,7 @@ class MemoryStore:
 
     def _reindex_one(self, key: Key, terms: Callable[[Version], Terms]) -> None:
         row = self._current[key]
-        new = terms(row.version)
+        new = recomputed(terms(row.version), row.terms.tokens)
         change = _Change(self._sequence)
         write = Write(key.type, key.id, row.version.version, row.version.updated_ms, row.version.body, new)
         self._plan_uniques(key, row, write, change)

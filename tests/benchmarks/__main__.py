@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,6 +14,16 @@ from tests.benchmarks import reading, report
 
 def _command() -> str:
     return " ".join(["scripts/bench", *sys.argv[1:]]).replace(" --write", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every measurement is told. seconds: how long each lasts; rounds: how often it is repeated."""
+
+    write: bool
+    folder: Path
+    rounds: int
+    seconds: float
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -26,18 +37,15 @@ def group(context: click.Context, write: bool, folder: Path | None, rounds: int,
     if folder is None:
         folder = Path(context.with_resource(tempfile.TemporaryDirectory(prefix="fhir-dmp-bench-")))
     folder.mkdir(parents=True, exist_ok=True)
-    context.obj = {"write": write, "folder": folder.resolve(), "rounds": rounds, "seconds": seconds}
+    context.obj = Options(write, folder.resolve(), rounds, seconds)
 
 
 @group.command()
 @click.pass_obj
-def read(options: dict[str, object]) -> None:
+def read(options: Options) -> None:
     """Read one document, against bare WSGI."""
-    _show(reading.measure(options["folder"], _command(), rounds=options["rounds"], seconds=options["seconds"]), options)
-
-
-def _show(table: report.Table, options: dict[str, object]) -> None:
-    report.show(table, write=bool(options["write"]))
+    table = reading.measure(options.folder, _command(), rounds=options.rounds, seconds=options.seconds)
+    report.show(table, write=options.write)
 
 
 if __name__ == "__main__":

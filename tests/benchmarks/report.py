@@ -8,7 +8,7 @@ import sqlite3
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 
 from tests.benchmarks.load import Figures
@@ -78,5 +78,5 @@ def show(table: Table, *, write: bool) -> None:
     if not write:
         return
     text = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n"
-    head = f"\n## {table.title} ({date.today().isoformat()})\n\n`{table.command}` on {machine()}.\n\n"
+    head = f"\n## {table.title} ({datetime.now().date().isoformat()})\n\n`{table.command}` on {machine()}.\n\n"
     PAGE.write_text(text.rstrip("\n") + "\n" + head + table.text() + "\n")

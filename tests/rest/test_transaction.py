@@ -14,6 +14,7 @@ from tests.rest.shapes import BASE, SYSTEM, bundle, entry, made, named, observat
 from tests.samples import NURSE
 from tests.world import Client, Json, World
 
+XHTML = 'xmlns="http://www.w3.org/1999/xhtml"'
 ONE, TWO, THREE = (f"urn:uuid:00000000-0000-4000-8000-00000000000{n}" for n in "123")
 
 
@@ -64,7 +65,7 @@ class TestReferences:
             note=[{"text": ONE}],
             text={
                 "status": "generated",
-                "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><a href="{ONE}">{ONE}</a><img src="{ONE}" alt=""/></div>',
+                "div": f'<div {XHTML}><a href="{ONE}">{ONE}</a><img src="{ONE}" alt=""/></div>',
             },
         )
         answer = admin.post(

@@ -323,3 +323,11 @@ def test_reindex_replaces_terms_in_steps_and_can_restart(store: ResourceStore) -
     assert version is not None
     assert (version.version, version.patient) == (1, "Patient/p")
     assert store.find("Patient", Term("new=c:1"), 5) == []
+
+
+def test_reindex_keeps_what_only_the_moment_of_writing_knew(store: ResourceStore) -> None:
+    put(store, doc("a", tokens=["old=c:1", "~creator=x"]), doc("b", tokens=["old=c:1"]))
+    assert store.reindex(DOC, lambda version: Terms(tokens=("new=c:1",)), None, 10) is None
+    assert store.find(DOC, Term("~creator=x"), 5) == ["a"]
+    assert sorted(store.find(DOC, Term("new=c:1"), 5)) == ["a", "b"]
+    assert store.find(DOC, Term("old=c:1"), 5) == []

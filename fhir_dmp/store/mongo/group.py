@@ -140,7 +140,8 @@ class Door:
 
         def gather(view: View, sequence: int) -> Facts:
             uniques = {unique for _, one in new for unique in one.uniques}
-            return gathered(self._database, view, sequence, {version.key for version in versions}, uniques, set())
+            keys = {version.key for version in versions}
+            return gathered(self._database, view, sequence, keys, uniques, set(), tokens=True)
 
         def judge(facts: Facts) -> _Judged:
             group = Group(facts)

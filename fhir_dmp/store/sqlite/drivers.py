@@ -141,6 +141,30 @@ def _union(node: Node, parts: Sequence[Driver | None]) -> Driver | None:
     return Driver(node, f"({rows}) d", "1", params, exact=False, countable=countable)
 
 
+class Sizes:
+    """How long the long postings are, remembered: it orders the probes, it never decides what is found."""
+
+    #: Longer ones are all alike. Remembered for so many questions, because what is long stays long.
+    MOST, ENTRIES, QUESTIONS = 65_536, 4096, 100_000
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+        self._questions = 0
+
+    def known(self, key: int) -> int:
+        """Return the length that was measured lately, or 0."""
+        self._questions += 1
+        if self._questions > self.QUESTIONS or len(self._known) > self.ENTRIES:
+            self._known, self._questions = {}, 0
+        return self._known.get(key, 0)
+
+    def measure(self, con: sqlite3.Connection, key: int) -> int:
+        """Count a posting list up to MOST, and remember it."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM tok WHERE k = ? LIMIT ?)"
+        size = self._known[key] = int(con.execute(sql, (key, self.MOST)).fetchone()[0])
+        return size
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """How to run a search on one type. driver None: no index helps. rest: what is still to be probed, best first.
@@ -161,42 +185,53 @@ def conjuncts(node: Node) -> list[Node]:
     return [] if isinstance(node, Everything) else [node]
 
 
-def choose(con: sqlite3.Connection, node: Node, scope: Scope, tuning: Tuning = TUNING) -> Choice:
-    """Count the rows of each condition, up to a bound, and choose."""
-    parts = conjuncts(node)
-    if any(isinstance(part, Nothing) for part in parts):
-        return Choice(None, (), nothing=True)
-    drivers = [driver for part in parts if (driver := driver_of(part, scope)) is not None]
-    undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
-    if not drivers:
-        return Choice(None, tuple(undriven))
-    best, *others = _compared(con, drivers, tuning)
-    rest = [] if best.exact else [best.node]
-    rest += [other.node for other in others]
-    selective = best.estimate < tuning.many
-    return Choice(best, (*rest, *undriven), nothing=best.estimate == 0, selective=selective)
+class Chooser:
+    """Compares the conditions of searches on one file."""
 
+    def __init__(self, tuning: Tuning = TUNING) -> None:
+        self.tuning = tuning
+        self._sizes = Sizes()
 
-def _compared(con: sqlite3.Connection, drivers: list[Driver], tuning: Tuning) -> list[Driver]:
-    """Return the drivers, counted as far as needed to know which yields the fewest rows; that one first."""
-    # A patient has few documents beside what is stored: counting these first, and in full, bounds all other counts.
-    drivers = sorted(drivers, key=lambda driver: not driver.dated)
-    for bound in (tuning.many,) if drivers[0].dated else (tuning.few, tuning.many):
-        least, counted = bound, []
-        for driver in drivers:
-            counted.append(_counted(con, driver, least, tuning.few))
-            least = min(least, max(counted[-1].estimate, 1))
-        drivers = sorted(counted, key=lambda driver: driver.estimate)
-        if drivers[0].estimate < bound:
-            break
-    return drivers
+    def choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
+        """Count the rows of each condition, up to a bound, and choose."""
+        parts = conjuncts(node)
+        if any(isinstance(part, Nothing) for part in parts):
+            return Choice(None, (), nothing=True)
+        drivers = [driver for part in parts if (driver := driver_of(part, scope)) is not None]
+        undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
+        if not drivers:
+            return Choice(None, tuple(undriven))
+        best, *others = self._compared(con, drivers)
+        rest = [] if best.exact else [best.node]
+        rest += [other.node for other in others]
+        selective = best.estimate < self.tuning.many
+        return Choice(best, (*rest, *undriven), nothing=best.estimate == 0, selective=selective)
 
+    def _compared(self, con: sqlite3.Connection, drivers: list[Driver]) -> list[Driver]:
+        """Return the drivers, counted as far as needed to know which yields the fewest rows; that one first."""
+        # A patient has few documents beside what is stored: counting these first bounds all other counts.
+        drivers = sorted(drivers, key=lambda driver: not driver.dated)
+        few, many = self.tuning.few, self.tuning.many
+        for bound in (many,) if drivers[0].dated else (few, many):
+            least, counted = bound, []
+            for driver in drivers:
+                counted.append(self._counted(con, driver, least))
+                least = min(least, max(counted[-1].estimate, 1))
+            drivers = sorted(counted, key=lambda driver: driver.estimate)
+            if drivers[0].estimate < bound:
+                break
+        return drivers
 
-def _counted(con: sqlite3.Connection, driver: Driver, bound: int, few: int) -> Driver:
-    if not driver.countable or driver.estimate < few:
-        return driver
-    # DISTINCT would gather everything before the first row comes; duplicates only make the estimate higher.
-    rows = driver.rows.replace("SELECT DISTINCT", "SELECT").replace(" UNION ", " UNION ALL ")
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {rows} WHERE {driver.where} LIMIT ?)"
-    found = int(con.execute(sql, (*driver.params, bound)).fetchone()[0])
-    return replace(driver, estimate=found)
+    def _counted(self, con: sqlite3.Connection, driver: Driver, bound: int) -> Driver:
+        if not driver.countable or driver.estimate < self.tuning.few:
+            return driver
+        posting = driver.params[0] if driver.rows == "tok d" else None
+        if isinstance(posting, int) and (size := self._sizes.known(posting)) >= 2 * bound:
+            return replace(driver, estimate=size)
+        # DISTINCT would gather everything before the first row comes; duplicates only make the estimate higher.
+        rows = driver.rows.replace("SELECT DISTINCT", "SELECT").replace(" UNION ", " UNION ALL ")
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {rows} WHERE {driver.where} LIMIT ?)"
+        found = int(con.execute(sql, (*driver.params, bound)).fetchone()[0])
+        if found >= bound and isinstance(posting, int):
+            found = self._sizes.measure(con, posting)
+        return replace(driver, estimate=found)

@@ -11,7 +11,7 @@ from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.store.sqlite import select, timeline, versions
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.conditions import Scope
-from fhir_dmp.store.sqlite.drivers import Choice, Tuning, choose
+from fhir_dmp.store.sqlite.drivers import Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.select import Row, place_of
 
 #: A row and its type.
@@ -22,14 +22,19 @@ _AT_ONCE = 512
 
 
 def page(
-    con: sqlite3.Connection, search: Search, node_of: Callable[[str], Node], codec: Codec, bound: int, tuning: Tuning
+    con: sqlite3.Connection,
+    search: Search,
+    node_of: Callable[[str], Node],
+    codec: Codec,
+    bound: int,
+    chooser: Chooser,
 ) -> Page:
-    """Return the page. node_of: what the search asks of a type, joins resolved; bound: what the page shows as its own."""
+    """Return the page. node_of: what is asked of a type, joins resolved; bound: what the page shows as its own."""
     found: list[Found] = []
     total = 0
     for type_ in dict.fromkeys(search.types):
         scope = Scope(codec, type_)
-        rows, counted = _of_type(con, search, scope, choose(con, node_of(type_), scope, tuning), tuning)
+        rows, counted = _of_type(con, search, scope, chooser.choose(con, node_of(type_), scope), chooser.tuning)
         found += [(type_, row) for row in rows]
         total += counted
     return _cut(con, search, found, bound, total)

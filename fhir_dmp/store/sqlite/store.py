@@ -19,7 +19,7 @@ from fhir_dmp.store.sqlite.checkpoint import Checkpointer
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.conditions import Scope
 from fhir_dmp.store.sqlite.connections import Readers, connect
-from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Tuning, choose
+from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
 from fhir_dmp.store.sqlite.writer import Writer
@@ -32,8 +32,8 @@ _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq
 class Limits:
     """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
-    mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the page
-    faults that follow cost a read three times as much as copying its pages from the system's cache.
+    mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
+    page faults that follow cost a read three times as much as copying its pages from the system's cache.
     """
 
     mmap_bytes: int = 0
@@ -52,6 +52,7 @@ class SqliteStore:
     def __init__(self, path: Path, limits: Limits) -> None:
         """Open the file, which `open_sqlite` has prepared."""
         self._limits = limits
+        self._chooser = Chooser(limits.tuning)
         self._readers = Readers(
             path, mmap_bytes=limits.mmap_bytes, cache_kib=limits.reader_cache_kib, busy_ms=limits.busy_ms
         )
@@ -110,7 +111,7 @@ class SqliteStore:
                     resolved[node] = self._resolved(con, node)
                 return resolved[node]
 
-            return pages.page(con, search, node_of, self._codec, bound, self._limits.tuning)
+            return pages.page(con, search, node_of, self._codec, bound, self._chooser)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -131,7 +132,7 @@ class SqliteStore:
         return None if row is None else Key(*row)
 
     def _choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
-        return choose(con, node, scope, self._limits.tuning)
+        return self._chooser.choose(con, node, scope)
 
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
@@ -168,7 +169,7 @@ class SqliteStore:
         """Return versions by descending sequence."""
         with self._readers.borrow(snapshot=True) as con:
             node = None if query.node is None else self._resolved(con, query.node)
-            return history.history(con, query, node, self._codec)
+            return history.history(con, query, node, history.Reading(self._codec, self._chooser))
 
     def sequence(self) -> int:
         """Return the last sequence."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fhir_dmp.ports import Version
-from fhir_dmp.search.terms import Terms
+from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.sqlite import versions
-from fhir_dmp.store.sqlite.codec import Codec, IndexRows, indexed_type, pack_terms, sort_date, unpack_terms
+from fhir_dmp.store.sqlite.codec import Codec, IndexRows, indexed_type, sort_date, unpack_terms
 from fhir_dmp.store.sqlite.prepare import order_of
 
 _ROWS = (
@@ -78,7 +78,7 @@ def _resource(check: _Check, one: _Resource) -> Iterator[str]:
         yield f"{one}: body or terms are missing"
         return
     stored = unpack_terms(one.terms)
-    if check.terms is not None and not one.d and pack_terms(check.terms(version)) != pack_terms(stored):
+    if check.terms is not None and not one.d and recomputed(check.terms(version), stored.tokens) != stored:
         yield f"{one}: the stored terms are not those of the body (reindex)"
     if (one.date, one.pat, one.ord) != (sort_date(stored), stored.patient, order_of(stored)):
         yield f"{one}: sort values or patient differ from the terms"
