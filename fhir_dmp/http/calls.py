@@ -34,7 +34,7 @@ def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     returned, strict = _preferences(request) if "HTTP_PREFER" in request.environ else (None, False)
     if request.method in _WITH_BODY:
         request.body = body = Body(request.environ, intake.max_body_bytes)
-        if request.segments[-1:] == ("_search",):
+        if request.method == "POST" and request.segments[-1:] == ("_search",):
             form = _read_form(request, body)
         else:
             _check_acceptable(request)

@@ -116,7 +116,7 @@ def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple
     resource = of_type(payload.resource, type_)
     refuse_subset(resource)
     if type_ == "DocumentReference":
-        relative(resource, services.base)
+        relative(resource, call.info.base)
     return resource, None
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
-from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.interactions import authorise, masks, record, scoping
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import current
@@ -144,7 +144,7 @@ def _entry(version: Version, shown: bytes, base: str) -> Entry:
     name = f"{version.type}/{version.id}"
     return Entry(
         full_url=f"{base}/{name}",
-        body=None if version.deleted else absolute(shown, base),
+        body=None if version.deleted else on_the_wire(version.type, shown, base),
         request=(
             "PUT" if version.method == "PATCH" else version.method,
             version.type if version.method == "POST" else name,

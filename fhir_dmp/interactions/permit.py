@@ -14,9 +14,8 @@ from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.documents.labels import HIDDEN_FROM_REPRESENTATIVES, MASKED, visibility_of
+from fhir_dmp.documents.labels import visibility_of
 from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
-from fhir_dmp.documents.metadata import is_archived
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.identity.caller import Actor
@@ -26,6 +25,8 @@ from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import AuditQuery, HistoryQuery, Version
 from fhir_dmp.search.query import Term, both
+from fhir_dmp.terminology.sharing import is_archived
+from fhir_dmp.terminology.visibility import HIDDEN_FROM_REPRESENTATIVES, MASKED
 
 LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 
