@@ -81,7 +81,11 @@ def raw_entries(bundle: Json, services: Services) -> list[object]:
     if not isinstance(raw, list):
         raise BadRequest("Bundle.entry must be an array.", code="structure", expression="Bundle.entry")
     if len(raw) > limit:
-        raise TooLarge(f"The bundle has {len(raw)} entries; this server takes {limit} at once.", code="too-costly")
+        raise TooLarge(
+            f"The bundle has {len(raw)} entries; this server takes {limit} at once.",
+            code="too-costly",
+            expression="Bundle.entry",
+        )
     return raw
 
 
