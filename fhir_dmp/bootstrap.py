@@ -31,6 +31,7 @@ from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
+from fhir_dmp.interactions.record import turned_away
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.patients.ins import InsRules
@@ -132,6 +133,10 @@ class Wired(Services):
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""
         return handle(call, self)
+
+    def turned_away(self, address: str, request_id: str, reason: str) -> None:
+        """Record a request that came without a usable token."""
+        turned_away(self, address, request_id, reason)
 
     def capability(self) -> Json:
         """Return the CapabilityStatement of what is running."""

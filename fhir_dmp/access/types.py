@@ -181,8 +181,11 @@ def _is_patient_search(names: Iterable[str], caller: Caller) -> bool:
     return bool(found & {"identifier", "_id"}) or ("birthdate" in found and bool(found & {"family", "name"}))
 
 
-def restrict_consents(caller: Caller, patient: str | None) -> Node:
-    """Return which Consents a search may find; `patient` is `Patient/id` when the search is limited to a record."""
+def restrict_consents(caller: Caller, patient: str | None, own_refs: Iterable[str] = ()) -> Node:
+    """Return which Consents a search may find; `patient` is `Patient/id` when the search is limited to a record.
+
+    own_refs: directory resources that are the caller.
+    """
     if caller.is_admin:
         return Everything()
     if caller.actor in (Actor.PATIENT, Actor.REPRESENTATIVE):
@@ -195,6 +198,6 @@ def restrict_consents(caller: Caller, patient: str | None) -> Node:
     if caller.structure:
         keys.append(f"{STRUCTURE_SYSTEM}|{caller.structure}")
     tokens = [f"actor.identifier=s:{key}" for key in keys] + [f"actor=d:{key}" for key in keys]
-    if caller.fhir_user:
-        tokens.append(f"actor=r:{caller.fhir_user}")
+    refs = {*own_refs, *((caller.fhir_user,) if caller.fhir_user else ())}
+    tokens.extend(f"actor=r:{place}" for place in sorted(refs))
     return AnyTerm(tuple(tokens)) if tokens else Nothing()

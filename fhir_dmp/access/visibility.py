@@ -14,6 +14,8 @@ from fhir_dmp.access.relation import is_doctor
 from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor, Caller
 
 _SEARCHES = (Op.SEARCH, Op.FIND_OWN)
+#: Those from whom labels and the matrix hide documents.
+_LABELLED = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE, Actor.PROFESSIONAL})
 
 
 def _hide(row: str) -> Verdict:
@@ -57,7 +59,7 @@ def visible(
     could see the document before it was deleted.
     """
     if not decision.permitted:
-        return Verdict(decision.effect, decision.row, decision.status, decision.reason)
+        return _refused(caller, decision, document, facts, rules, matrix)
     if caller.is_admin:
         return Verdict(Effect.PERMIT, "ADMIN")
     if document.patient is None or document.patient != facts.patient:
@@ -70,6 +72,17 @@ def visible(
     if decision.op in _SEARCHES:
         return _hide("D1")
     return Verdict(Effect.FILTER, "D1", 410, "deleted")
+
+
+def _refused(
+    caller: Caller, decision: Decision, document: DocumentFacts, facts: PatientFacts, rules: Rules, matrix: Matrix
+) -> Verdict:
+    """Say why the record is shut, but not of a document that would be hidden if it were open: a reason is a trace."""
+    refused = Verdict(decision.effect, decision.row, decision.status, decision.reason)
+    if decision.effect is Effect.FILTER or caller.actor not in _LABELLED or document.patient != facts.patient:
+        return refused
+    seen = _labels(caller, decision, document, facts, rules, matrix)
+    return seen if seen.effect is Effect.FILTER else refused
 
 
 def _keeps_deleted(caller: Caller, decision: Decision, document: DocumentFacts, *, deleted_asked: bool) -> bool:

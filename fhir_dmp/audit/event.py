@@ -62,7 +62,7 @@ def audit_event(record: AuditRecord, kinds: EventKinds, site: Site) -> Json:
     """Return the AuditEvent of a record; the same record always gives the same event."""
     when = instant(record.recorded_ms)
     if record.given is not None:
-        return _given(record, record.given, when)
+        return _given(record, record.given)
     kind = kinds.get(record.kind)
     event: Json = {
         "resourceType": "AuditEvent",
@@ -91,11 +91,21 @@ def audit_event(record: AuditRecord, kinds: EventKinds, site: Site) -> Json:
     return event
 
 
-def _given(record: AuditRecord, body: bytes, when: str) -> Json:
+def _given(record: AuditRecord, body: bytes) -> Json:
     """Return an event that a trusted feeder posted, under the id and instant of its reception."""
     posted: Json = json.loads(body)
-    meta = {**(posted.get("meta") or {}), "versionId": "1", "lastUpdated": when}
+    meta = {**(posted.get("meta") or {}), "versionId": "1", "lastUpdated": instant(received_ms(record))}
     return {**posted, "id": record.id, "meta": meta}
+
+
+#: The detail that keeps when an event came in that was recorded elsewhere and earlier.
+RECEIVED = "received"
+
+
+def received_ms(record: AuditRecord) -> int:
+    """Return when the trail took the record in: at once, but for events that a feeder reported later."""
+    found = next((value for name, value in record.details if name == RECEIVED), "")
+    return int(found) if found.isdigit() else record.recorded_ms
 
 
 def _meta(record: AuditRecord, kind: EventKind, when: str) -> Json:

@@ -58,6 +58,12 @@ class Loader:
         return self._handle(Call(method, path, _OPERATOR, info, payload=payload))
 
     def _put(self, resource: Json) -> None:
+        """Store a resource, unless something is there: what people did to the demonstration stays."""
+        key = Key(resource["resourceType"], resource["id"])
+        if self._services.store.read(key) is None:
+            self._update(resource)
+
+    def _update(self, resource: Json) -> None:
         self._call("PUT", (resource["resourceType"], resource["id"]), resource)
 
     def _patient(self, person: Person) -> str:
@@ -97,19 +103,26 @@ class Loader:
 
     def _rights(self, person: Person) -> None:
         """The doctor is médecin traitant, the nurse is authorised, one doctor is blocked."""
-        current = parse_stored(self._stored(person).body)
+        self._complete(person)
+        who = self._patient(person)
+        treat = [{"system": _REASON, "code": "TREAT"}]
+        self._put(self._consent("demo-mt", who, "mt", "permit", DOCTOR))
+        self._put(self._consent("demo-nurse-access", who, "ps-authorisation", "permit", NURSE, purpose=treat))
+        self._put(self._consent("demo-block", who, "block", "deny", BLOCKED))
+
+    def _complete(self, person: Person) -> None:
+        """Add the médecin traitant and the person to call in an emergency to a Patient that is as it was opened."""
+        stored = self._stored(person)
+        if stored.version > 1:
+            return
         reference = {"reference": f"Practitioner/{DOCTOR.id}", "display": f"{DOCTOR.given} {DOCTOR.family}"}
         contact = {
             "relationship": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0131", "code": "C"}]}],
             "name": {"family": "BELLANGER", "given": ["Théodore"]},
             "telecom": [{"system": "phone", "value": "+33 1 99 00 12 34"}],
         }
-        self._put({**current, "generalPractitioner": [reference], "contact": [contact]})
-        who = self._patient(person)
-        treat = [{"system": _REASON, "code": "TREAT"}]
-        self._put(self._consent("demo-mt", who, "mt", "permit", DOCTOR))
-        self._put(self._consent("demo-nurse-access", who, "ps-authorisation", "permit", NURSE, purpose=treat))
-        self._put(self._consent("demo-block", who, "block", "deny", BLOCKED))
+        resource = parse_stored(stored.body)
+        self._update({**resource, "generalPractitioner": [reference], "contact": [contact]})
 
     def _consent(
         self, id_: str, patient: str, kind: str, type_: str, actor: Professional | None = None, **more: object
@@ -142,9 +155,10 @@ class Loader:
         }
 
     def _close(self, person: Person) -> None:
-        current = parse_stored(self._stored(person).body)
-        if current.get("active") is False:
+        stored = self._stored(person)
+        if stored.version > 1:
             return
+        current = parse_stored(stored.body)
         motive = {"coding": [{"system": _CLOSING_MOTIVE, "code": "patient-demande"}]}
         closing = {
             "url": _CLOSING,
@@ -154,7 +168,7 @@ class Loader:
                 {"url": "raisonFermeture", "valueString": "Demande orale en consultation"},
             ],
         }
-        self._put({**current, "active": False, "extension": [*current["extension"], closing]})
+        self._update({**current, "active": False, "extension": [*current["extension"], closing]})
 
     def _oppose(self, person: Person) -> None:
         """A person who objects to any opening: a stub with the INS, and the objection."""
@@ -176,9 +190,10 @@ def load(services: Services, handle: Handle) -> None:
 
 
 def lines() -> Iterator[str]:
-    """Yield who exists in the demonstration, for a newcomer."""
+    """Yield who exists in the demonstration, for a newcomer: the value of `fhir-dmp token --as`, and who that is."""
     for person in PATIENTS:
-        yield f"Patient   {person.ins}   {person.given} {person.family}"
-    for professional in people.PROFESSIONALS:
-        name = f"{professional.given} {professional.family}"
-        yield f"PS        {professional.number[1:]}       {name}, {professional.part}"
+        yield f"Patient   {f'--as patient:{person.ins}':<62} {person.given} {person.family}, {person.part}"
+    for one in people.PROFESSIONALS:
+        profession = "" if one.profession == "10" else f" --profession {one.profession}"
+        options = f"--as ps:{one.number[1:]} --structure {one.structure[1:]}{profession}"
+        yield f"PS        {options:<62} {one.given} {one.family}, {one.part}"

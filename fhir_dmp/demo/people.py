@@ -14,7 +14,7 @@ PROFESSIONS = "urn:oid:1.2.250.1.71.1.2.7"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A patient. commune: INSEE code and name of the birthplace."""
+    """A patient. commune: INSEE code and name of the birthplace. part: what the record shows in the demo."""
 
     ins: str
     family: str
@@ -22,13 +22,16 @@ class Person:
     gender: str
     born: str
     commune: tuple[str, str]
+    part: str
 
 
-ANOUK = Person("285047511200314", "BELLANGER", "Anouk", "female", "1985-04-17", ("75112", "Paris 12e"))
-BASILE = Person("155067200010159", "QUEMENER", "Basile", "male", "1955-06-02", ("72000", "Sarthe"))
-CORENTIN = Person("168017218137243", "VASSELIN", "Corentin", "male", "1968-01-21", ("72181", "Le Mans"))
-ANGE = Person("185032A12345601", "LUCCIARDI", "Ange", "male", "1985-03-09", ("2A123", "Figari"))
-MINOR = Person("214037511204540", "BELLANGER", "Lise", "female", "2014-03-11", ("75112", "Paris 12e"))
+ANOUK = Person("285047511200314", "BELLANGER", "Anouk", "female", "1985-04-17", ("75112", "Paris 12e"), "a full record")
+BASILE = Person("155067200010159", "QUEMENER", "Basile", "male", "1955-06-02", ("72000", "Sarthe"), "a closed dossier")
+CORENTIN = Person(
+    "168017218137243", "VASSELIN", "Corentin", "male", "1968-01-21", ("72181", "Le Mans"), "objects to any dossier"
+)
+ANGE = Person("185032A12345601", "LUCCIARDI", "Ange", "male", "1985-03-09", ("2A123", "Figari"), "a care history")
+MINOR = Person("214037511204540", "BELLANGER", "Lise", "female", "2014-03-11", ("75112", "Paris 12e"), "a minor")
 PATIENTS = (ANOUK, BASILE, CORENTIN, ANGE, MINOR)
 
 
@@ -45,8 +48,8 @@ class Professional:
     part: str
 
 
-PRACTICE = "1750300360"
-HOSPITAL = "1750100125"
+PRACTICE = "1750999013"
+HOSPITAL = "1750999021"
 STRUCTURES = {PRACTICE: "Cabinet médical du Canal", HOSPITAL: "Hôpital des Tilleuls"}
 
 DOCTOR = Professional("demo-doctor", "810100000016", "CARLIER", "Hippolyte", "10", PRACTICE, "médecin traitant")

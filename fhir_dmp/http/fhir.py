@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
-from fhir_dmp.errors import BadRequest, DmpError
+from fhir_dmp.errors import BadRequest, DmpError, Forbidden, Unauthenticated
 from fhir_dmp.http import cors, discovery
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.authenticate import NOBODY, PUBLIC, anyone, bearer
@@ -23,6 +23,7 @@ from fhir_dmp.http.render import Headers, Reply, render
 from fhir_dmp.http.request import Request, method_of, proxies, query_of, request_id_of, segments_of
 from fhir_dmp.http.routes import interaction
 from fhir_dmp.http.services import Services
+from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.exchange import Answer
 
 StartResponse = Callable[..., Any]
@@ -96,8 +97,16 @@ class FhirApplication:
                 return discovery.smart(request, self._services)
             caller = NOBODY
         else:
-            caller = self._authenticate(environ)
+            caller = self._caller(request)
         return render(self._handle(call_of(request, caller, self._intake)), request, self._structures)
+
+    def _caller(self, request: Request) -> Caller:
+        """Tell who is asking; whoever cannot be told is recorded before the refusal leaves."""
+        try:
+            return self._authenticate(request.environ)
+        except (Unauthenticated, Forbidden) as error:
+            self._services.turned_away(request.address, request.request_id, error.issues[0].code)
+            raise
 
     def _options(self, request: Request) -> Reply:
         request.method = "OPTIONS"

@@ -50,5 +50,12 @@ class Services(Protocol):
             DmpError: it was refused, or failed in a way that the client should know.
         """
 
+    def turned_away(self, address: str, request_id: str, reason: str) -> None:
+        """Record a request that came without a usable token.
+
+        Raises:
+            Unavailable: it cannot be recorded.
+        """
+
     def capability(self) -> Json:
         """Return the CapabilityStatement of what is running."""

@@ -12,15 +12,16 @@ from fhir_dmp.errors import (
     Conflict,
     DmpError,
     DuplicateKey,
+    Hidden,
     MethodNotAllowed,
     NotFound,
     VersionConflict,
 )
 from fhir_dmp.interactions import (
     audit_events,
-    authorise,
     capabilities,
     compartment,
+    concerned,
     history,
     read,
     record,
@@ -30,7 +31,7 @@ from fhir_dmp.interactions import (
 )
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
-from fhir_dmp.interactions.operations import operation
+from fhir_dmp.interactions.operations import audit_kind, operation
 from fhir_dmp.interactions.services import Services
 
 #: How often a change that lost a race is decided again on the new state.
@@ -45,12 +46,13 @@ def handle(call: Call, services: Services) -> Answer:
     Raises:
         DmpError: every refusal, already audited.
     """
-    try:
-        return _decided(call, services)
-    except DmpError as error:
-        if error.status < 500:
-            _refused(call, error, services)
-        raise
+    with services.facts.request():
+        try:
+            return _decided(call, services)
+        except DmpError as error:
+            if error.status < 500:
+                _refused(call, error, services)
+            raise
 
 
 def _decided(call: Call, services: Services) -> Answer:
@@ -63,6 +65,7 @@ def _decided(call: Call, services: Services) -> Answer:
             if attempt > 0:
                 raise
         except (VersionConflict, ClaimLost) as error:
+            services.facts.forget()
             if attempt == ATTEMPTS - 1:
                 raise Conflict(
                     "Others keep changing the same data; try again in a moment.", code="lock-error"
@@ -73,12 +76,13 @@ def _decided(call: Call, services: Services) -> Answer:
 def _refused(call: Call, error: DmpError, services: Services) -> None:
     issue = error.issues[0]
     reason = issue.details[0].code if issue.details else issue.code
-    outcome = "8" if error.status in (401, 403) else "4"
+    # What looks unknown and is hidden was refused, and the trail says so.
+    outcome = "8" if error.status in (401, 403) or isinstance(error, Hidden) else "4"
     entry = record.record(
         call,
         kind_of(call),
         services,
-        patient=authorise.patient_of(call),
+        patient=concerned.patient_of(call, services),
         outcome=outcome,
         reason=reason,
         query=call.info.raw if call.method == "GET" else None,
@@ -91,6 +95,8 @@ def kind_of(call: Call) -> str:
     path = call.path
     if not path:
         return "transaction" if call.method == "POST" else "search-system"
+    if path[-1].startswith("$"):
+        return audit_kind(call)
     if any(part.startswith("$") for part in path):
         return "operation"
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):

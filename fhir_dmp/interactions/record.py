@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhir_dmp.access.refusal import codings_of
 from fhir_dmp.audit.build import audit_record
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.errors import StoreUnavailable, Unavailable
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 
@@ -43,6 +45,28 @@ def keep(services: Services, *records: AuditRecord) -> None:
     """Commit audit records that come without a write (reads, searches, refusals).
 
     Raises:
-        StoreUnavailable: the trail cannot be written, so nothing may be answered.
+        Unavailable: audit-unavailable; the trail cannot be written, so nothing may be answered (A5).
     """
-    services.trail(records)
+    try:
+        services.trail(records)
+    except StoreUnavailable as error:
+        raise Unavailable(
+            "The audit trail cannot be written, so nothing can be answered now.",
+            details=codings_of("audit-unavailable", services.canonical),
+        ) from error
+
+
+def turned_away(services: Services, address: str, request_id: str, reason: str) -> None:
+    """Record a request without a usable token. Nobody is known, and nothing of the token is kept (A1)."""
+    keep(
+        services,
+        AuditRecord(
+            id=services.ids.resource(),
+            kind="login-failure",
+            recorded_ms=services.clock.now_ms(),
+            outcome="8",
+            reason=reason,
+            address=address,
+            request_id=request_id,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""The README as a reader follows it: every `sh` block runs, in order, in one shell, against a real server.
+"""The README, then the pages that go on from it, as a reader follows them: every `sh` block runs, in one shell.
 
 A line `# -> text` says that the output since the block began, or since the line of this kind before it, holds the text.
 """
@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,40 +19,46 @@ import pytest
 from tests.cli.test_commands import ROOT
 from tests.cli.test_serve import serving
 
-README = ROOT / "README.md"
+PAGES = ("README.md", "docs/integrator.md", "docs/application-author.md", "docs/operator.md")
+LINKED = (*PAGES, "docs/README.md", "docs/developer.md", "docs/glossary.md", "docs/fr/presentation.md",
+          "docs/architecture.md")  # fmt: skip
 SERVER = "http://127.0.0.1:8000"
 PROGRAM = ".venv/bin/fhir-dmp"
-MARK = "@@ README "
+MARK = "@@ step "
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+curl_is_here = pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("openssl")), reason="curl and openssl are not installed"
+)
 
 
 @dataclass(frozen=True)
 class Step:
     """Commands up to a line that says what they print; nothing when they end with their block."""
 
+    page: str
     commands: str
     printed: str | None
 
 
-def blocks() -> list[str]:
-    """Return the blocks that a reader pastes."""
-    return _BLOCK.findall(README.read_text(encoding="utf-8"))
+def blocks(page: str) -> list[str]:
+    """Return the blocks of a page that a reader pastes."""
+    return _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-def steps() -> list[Step]:
-    """Cut the blocks where the README says what is printed."""
-    found = []
-    for block in blocks():
-        pending: list[str] = []
-        for line in block.splitlines():
-            if line.startswith("# -> "):
-                found.append(Step("\n".join(pending), line.removeprefix("# -> ")))
-                pending = []
-            else:
-                pending.append(line)
-        if pending:
-            found.append(Step("\n".join(pending), None))
-    return found
+def steps() -> Iterator[Step]:
+    """Cut the blocks of all pages where a page says what is printed."""
+    for page in PAGES:
+        for block in blocks(page):
+            pending: list[str] = []
+            for line in block.splitlines():
+                if line.startswith("# -> "):
+                    yield Step(page, "\n".join(pending), line.removeprefix("# -> "))
+                    pending = []
+                else:
+                    pending.append(line)
+            if pending:
+                yield Step(page, "\n".join(pending), None)
 
 
 def script(port: int) -> str:
@@ -62,37 +69,40 @@ def script(port: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("openssl")), reason="curl and openssl are not installed")
-def test_a_reader_who_pastes_every_block_sees_what_the_readme_says(tmp_path: Path) -> None:
+@curl_is_here
+def test_a_reader_who_pastes_every_block_sees_what_the_pages_say(tmp_path: Path) -> None:
     (tmp_path / "tests").symlink_to(ROOT / "tests")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("DMP_")}
     with serving(tmp_path, "--demo", "--workers", "1") as (_, port, _lines):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script(port)],
             cwd=tmp_path,
-            env=_environment(),
+            env={**kept, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
-            timeout=100,
+            timeout=110,
         )
     printed = re.split(rf"\n{MARK}\d+\n", done.stdout)
-    assert done.returncode == 0, f"step {len(printed) - 1}: {printed[-1]}{done.stderr}"
     for step, output in zip(steps(), printed, strict=False):
-        assert step.printed is None or step.printed in output, (step.commands[-200:], output)
-    assert len(printed) == len(steps()) + 1
-
-
-def _environment() -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("DMP_")}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+        assert step.printed is None or step.printed in output, (step.page, step.commands[-300:], output, done.stderr)
+    assert (done.returncode, len(printed)) == (0, len(list(steps())) + 1), done.stderr
 
 
 def test_each_block_says_what_it_prints() -> None:
-    assert len(blocks()) == 7
-    for block in blocks():
-        assert "\n# -> " in block
+    assert len(blocks("README.md")) == 7
+    assert [block for page in PAGES for block in blocks(page) if "\n# -> " not in block] == []
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", LINKED)
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["serve", "test"])
+def test_the_two_commands_are_executable_shell(name: str) -> None:
+    path = ROOT / "scripts" / name
+    assert f"scripts/{name} " in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert os.access(path, os.X_OK)
+    assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
