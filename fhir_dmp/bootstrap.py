@@ -262,6 +262,7 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
         age_of_majority=documents.age_of_majority,
         skew_ms=documents.clock_skew_minutes * 60_000,
         fhir_documents=documents.fhir_documents,
+        zone=zone_of(settings.server.timezone),
         operator_name=documents.operator_name,
         operator_oid=documents.operator_oid,
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from fhir_dmp.documents.slices import is_submission
+from fhir_dmp.documents.transactions import PROVIDE, RETRIEVE
 from fhir_dmp.errors import (
     ClaimLost,
     Conflict,
@@ -93,7 +95,7 @@ def refused(call: Call, error: DmpError, services: Services) -> None:
         patient=concerned.patient_of(call, services),
         outcome=outcome,
         reason=reason,
-        query=call.info.raw if call.method == "GET" else None,
+        query=call.info.raw if call.method == "GET" or call.path[-1:] == ("_search",) else None,
     )
     record.keep(services, entry)
 
@@ -102,7 +104,7 @@ def kind_of(call: Call) -> str:
     """Return the audit kind of a call, whatever became of it."""
     path = call.path
     if not path:
-        return "transaction" if call.method == "POST" else "search-system"
+        return _kind_of_bundle(call) if call.method == "POST" else "search-system"
     if path[-1].startswith("$"):
         return audit_kind(call)
     if any(part.startswith("$") for part in path):
@@ -113,7 +115,16 @@ def kind_of(call: Call) -> str:
         return "vread" if path[-1] != "_history" else history.kind_of(path[:-1])
     if call.method == "POST" and path[0] == "DocumentReference":
         return "iti-105"
+    if call.method == "GET" and path[0] in ("Binary", "Bundle"):
+        return RETRIEVE.kind
     return {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[call.method]
+
+
+def _kind_of_bundle(call: Call) -> str:
+    body = call.payload.resource if call.payload else None
+    if body is not None and body.get("type") == "batch":
+        return "batch"
+    return PROVIDE.kind if body is not None and is_submission(body) else "transaction"
 
 
 def _use_case(call: Call, services: Services) -> UseCase:
