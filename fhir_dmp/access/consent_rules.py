@@ -30,6 +30,7 @@ from fhir_dmp.access.relation import active_delegation
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.patients.consents import profession_extension
 
 DOCTOR_PROFESSION = "10"
 _YEAR_MS = 366 * 86_400_000
@@ -217,9 +218,26 @@ def may_write_consent(
         return decision
     if kind is None or subject_of(consent) != facts.reference:
         return _refused(decision, "consent-writer")
+    if set(_professions(consent, reading)) - set(_professions(before or {}, reading)):
+        return _refused(decision, "consent-writer")  # a profession is proved by a token, not by whoever writes it
     if not _writer(caller, kind, consent, before, facts, reading):
         return _refused(decision, "consent-writer")
     return replace(decision, row="W10", obligations=(*decision.obligations, "notify:N7"))
+
+
+def _professions(consent: Json, reading: Reading) -> Iterator[tuple[Party, str, str]]:
+    """Yield the professions that a Consent keeps of its actors, as `$dmp-autoriser` recorded them."""
+    url = profession_extension(reading.canonical_base)
+    waiting = objects(consent.get("provision"))
+    while waiting:
+        provision = waiting.pop()
+        waiting.extend(objects(provision.get("provision")))
+        for actor in objects(provision.get("actor")):
+            for extension in objects(actor.get("extension")):
+                if extension.get("url") == url:
+                    for party in parties(actor.get("reference"), consent, reading.directory):
+                        for system, code in codings(extension.get("valueCoding")):
+                            yield party, system, code
 
 
 def _refused(decision: Decision, reason: str, status: int = 403) -> Decision:

@@ -38,6 +38,16 @@ def health_profession(roles: Sequence[Role]) -> str | None:
     return next((code for system, code in roles if _SYSTEMS.get(system, system) in (PROFESSION, TRAINING)), None)
 
 
+def is_health_profession(system: str) -> bool:
+    """Say whether a code system is the one of health professions (TRE_G15), in any spelling."""
+    return _SYSTEMS.get(system, system) == PROFESSION
+
+
+def is_doctor_by_profession(roles: Sequence[Role]) -> bool:
+    """Say whether one of the roles is the profession of doctor (TRE_G15 10); a doctor in training is none yet."""
+    return any(is_health_profession(system) and code == "10" for system, code in roles)
+
+
 @dataclass(frozen=True, slots=True)
 class Habilitation:
     """What one profession may read. Codes are folded to lower case; the sets of each pair are disjoint.

@@ -17,6 +17,7 @@ from fhir_dmp.errors import (
     Forbidden,
     Gone,
     Hidden,
+    Issue,
     NotFound,
     Unauthenticated,
     Unavailable,
@@ -162,6 +163,18 @@ def codings_of(reason: str, canonical_base: str) -> tuple[Coding, ...]:
         return (denial,)
     error = Coding(f"{canonical_base}/CodeSystem/dmp-erreur", known.error)
     return (error, denial) if known.first else (denial, error)
+
+
+def blocked_notice(canonical_base: str) -> Issue:
+    """Return what a blocked professional is told beside the little that may be shown of a record."""
+    reason = REASONS["blocked"]
+    return Issue(
+        "forbidden",
+        reason.english,
+        severity="warning",
+        details=codings_of("blocked", canonical_base),
+        text=f"{reason.french} / {reason.english}",
+    )
 
 
 def refusal(decision: Decision | Verdict, canonical_base: str, type_: str) -> DmpError:

@@ -31,7 +31,7 @@ from fhir_dmp.interactions import (
 )
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
-from fhir_dmp.interactions.operations import operation
+from fhir_dmp.interactions.operations import audit_kind, operation
 from fhir_dmp.interactions.services import Services
 
 #: How often a change that lost a race is decided again on the new state.
@@ -95,6 +95,8 @@ def kind_of(call: Call) -> str:
     path = call.path
     if not path:
         return "transaction" if call.method == "POST" else "search-system"
+    if path[-1].startswith("$"):
+        return audit_kind(call)
     if any(part.startswith("$") for part in path):
         return "operation"
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):

@@ -152,7 +152,7 @@ def commit(
     done = services.store.commit(
         Commit(
             writes=tuple(writes),
-            claims=(*plan.claims, *marks_of(writes, {key: version.patient for key, version in previous.items()})),
+            claims=_claims(plan, marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
             audit=records,
@@ -160,6 +160,12 @@ def commit(
     )
     services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    """Return the claims of a plan and the marks of its writes; a mark that the plan claims for itself is that claim."""
+    own = {claim.key for claim in plan.claims}
+    return (*plan.claims, *(mark for mark in marks if mark.key not in own))
 
 
 def _versioned(reference: str, numbers: Mapping[str, int]) -> str:
