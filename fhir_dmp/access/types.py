@@ -14,8 +14,9 @@ from enum import StrEnum
 from fhir_dmp.access.decision import Decision, Effect, Op
 from fhir_dmp.access.parties import local, objects
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor, Caller
+from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.search.query import AnyTerm, Everything, Node, Nothing, PatientCriterion, Term
+from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
 
 
 class Kind(StrEnum):
@@ -194,9 +195,9 @@ def restrict_consents(caller: Caller, patient: str | None, own_refs: Iterable[st
         return Nothing()
     keys: list[str] = []
     if caller.professional:
-        keys.append(f"{PROFESSIONAL_SYSTEM}|{caller.professional}")
+        keys.append(f"{PROFESSIONAL}|{caller.professional}")
     if caller.structure:
-        keys.append(f"{STRUCTURE_SYSTEM}|{caller.structure}")
+        keys.append(f"{STRUCTURE}|{caller.structure}")
     tokens = [f"actor.identifier=s:{key}" for key in keys] + [f"actor=d:{key}" for key in keys]
     refs = {*own_refs, *((caller.fhir_user,) if caller.fhir_user else ())}
     tokens.extend(f"actor=r:{place}" for place in sorted(refs))

@@ -11,7 +11,8 @@ from fhir_dmp.access.document import INVISIBLE_REPRESENTATIVES, DocumentFacts
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import ROLE_BASED, Matrix
 from fhir_dmp.access.relation import is_doctor
-from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor, Caller
+from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
 
 _SEARCHES = (Op.SEARCH, Op.FIND_OWN)
 #: Those from whom labels and the matrix hide documents.
@@ -26,9 +27,9 @@ def identities(caller: Caller) -> frozenset[tuple[str, str]]:
     """Return the identifiers under which the caller may stand as an author: in person, or as the structure."""
     found: list[tuple[str, str]] = []
     if caller.professional:
-        found.append((PROFESSIONAL_SYSTEM, caller.professional))
+        found.append((PROFESSIONAL, caller.professional))
     if caller.structure:
-        found.append((STRUCTURE_SYSTEM, caller.structure))
+        found.append((STRUCTURE, caller.structure))
     return frozenset(found)
 
 
@@ -40,7 +41,7 @@ def is_author(caller: Caller, decision: Decision, document: DocumentFacts) -> bo
 
 def is_colleague(caller: Caller, document: DocumentFacts) -> bool:
     """Say whether an author belongs to the caller's structure (W3, W5), which does not open masked documents."""
-    return caller.structure is not None and (STRUCTURE_SYSTEM, caller.structure) in document.organisations
+    return caller.structure is not None and (STRUCTURE, caller.structure) in document.organisations
 
 
 def visible(

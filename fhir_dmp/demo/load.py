@@ -15,14 +15,12 @@ from fhir_dmp.identity.caller import Actor, Caller, Scope
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, RequestInfo, Version
-from fhir_dmp.terminology.aliases import LOINC, PROFESSIONAL
+from fhir_dmp.terminology.aliases import ACT_REASON, CONSENT_SCOPE, LOINC, PARTICIPATION, PROFESSIONAL
+from fhir_dmp.terminology.national import CLOSING, DMP, HISTORICAL_CONSENT, INS_NIR, RFC_3986
 
 Handle = Callable[[Call], Answer]
 _OPERATOR = Caller(Actor.ADMIN, "demo", client="fhir-dmp", scopes=(Scope("system", "*", frozenset("cruds")),))
-_CLOSING = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition/dmp-fermeture"
-_CLOSING_MOTIVE = "https://interop.esante.gouv.fr/ig/fhir/dmp/CodeSystem/dmp-motif-fermeture"
-_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-_PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+_CLOSING_MOTIVE = f"{DMP}/CodeSystem/dmp-motif-fermeture"
 _SAID_ON = "2026-01-05T09:00:00+01:00"
 
 
@@ -68,17 +66,17 @@ class Loader:
 
     def _patient(self, person: Person) -> str:
         """Return `Patient/id` of a person whose record is there."""
-        return str(self._held("Patient", (people.INS_NIR, person.ins)))
+        return str(self._held("Patient", (INS_NIR, person.ins)))
 
     def _document(self, paper: Paper) -> str:
         """Return `DocumentReference/id` of a paper that was submitted."""
-        return str(self._held("DocumentReference", ("urn:ietf:rfc:3986", f"urn:oid:{paper.unique}")))
+        return str(self._held("DocumentReference", (RFC_3986, f"urn:oid:{paper.unique}")))
 
     def _held(self, type_: str, identifier: tuple[str, str]) -> Key | None:
         return self._services.store.holder(unique_key(type_, identifier))
 
     def _stored(self, person: Person) -> Version:
-        key = self._held("Patient", (people.INS_NIR, person.ins))
+        key = self._held("Patient", (INS_NIR, person.ins))
         version = self._services.store.read(key) if key else None
         assert version is not None
         return version
@@ -86,7 +84,7 @@ class Loader:
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _open(self, person: Person) -> None:
-        if self._held("Patient", (people.INS_NIR, person.ins)) is not None:
+        if self._held("Patient", (INS_NIR, person.ins)) is not None:
             return
         parameters: Json = {
             "resourceType": "Parameters",
@@ -98,14 +96,14 @@ class Loader:
         self._call("POST", ("Patient", "$dmp-ouvrir"), parameters)
 
     def _submit(self, paper: Paper) -> None:
-        if self._held("DocumentReference", ("urn:ietf:rfc:3986", f"urn:oid:{paper.unique}")) is None:
+        if self._held("DocumentReference", (RFC_3986, f"urn:oid:{paper.unique}")) is None:
             self._call("POST", (), submission(paper))
 
     def _rights(self, person: Person) -> None:
         """The doctor is médecin traitant, the nurse is authorised, one doctor is blocked."""
         self._complete(person)
         who = self._patient(person)
-        treat = [{"system": _REASON, "code": "TREAT"}]
+        treat = [{"system": ACT_REASON, "code": "TREAT"}]
         self._put(self._consent("demo-mt", who, "mt", "permit", DOCTOR))
         self._put(self._consent("demo-nurse-access", who, "ps-authorisation", "permit", NURSE, purpose=treat))
         self._put(self._consent("demo-block", who, "block", "deny", BLOCKED))
@@ -129,13 +127,11 @@ class Loader:
     ) -> Json:
         provision: Json = {"type": type_, **more}
         if actor is not None:
-            role = {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]
-            }
+            role = {"coding": [{"system": PARTICIPATION, "code": "IRCP"}]}
             who = {"identifier": {"system": PROFESSIONAL, "value": actor.number}}
             provision["actor"] = [{"role": role, "reference": who}]
         kinds = f"{self._services.canonical}/CodeSystem/dmp-consent-kind"
-        scope = {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
+        scope = {"system": CONSENT_SCOPE, "code": "patient-privacy"}
         return {
             "resourceType": "Consent",
             "id": id_,
@@ -150,7 +146,7 @@ class Loader:
             "performer": [{"reference": patient}],
             "organization": [{"display": "Opérateur du DMP"}],
             "sourceAttachment": {"title": "Recueilli en consultation"},
-            "policy": [{"uri": "urn:oid:1.2.250.1.213.4.1.2.3"}],
+            "policy": [{"uri": HISTORICAL_CONSENT}],
             "provision": provision,
         }
 
@@ -161,7 +157,7 @@ class Loader:
         current = parse_stored(stored.body)
         motive = {"coding": [{"system": _CLOSING_MOTIVE, "code": "patient-demande"}]}
         closing = {
-            "url": _CLOSING,
+            "url": CLOSING,
             "extension": [
                 {"url": "dateFermeture", "valueDate": "2026-03-02"},
                 {"url": "motifFermeture", "valueCodeableConcept": motive},
@@ -172,7 +168,7 @@ class Loader:
 
     def _oppose(self, person: Person) -> None:
         """A person who objects to any opening: a stub with the INS, and the objection."""
-        if self._held("Patient", (people.INS_NIR, person.ins)) is not None:
+        if self._held("Patient", (INS_NIR, person.ins)) is not None:
             return
         identifier = people.patient(person)["identifier"]
         stub: Json = {"resourceType": "Patient", "id": "demo-opposed", "identifier": identifier, "active": False}

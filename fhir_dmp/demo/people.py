@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import NOS, PROFESSIONAL, STRUCTURE
-
-FRC = "https://hl7.fr/ig/fhir/core"
-INS_NIR = "urn:oid:1.2.250.1.213.1.4.8"
-PROFESSIONS = "urn:oid:1.2.250.1.71.1.2.7"
+from fhir_dmp.terminology.aliases import NOS, PROFESSION, PROFESSIONAL, STRUCTURE
+from fhir_dmp.terminology.national import (
+    BIRTH_LIST_GIVEN,
+    FR_CORE,
+    IDENTIFIER_TYPES,
+    IDENTITY_RELIABILITY,
+    IDENTITY_STATUS,
+    INS_NIR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +72,18 @@ def patient(person: Person) -> Json:
         "city": city,
         "extension": [
             {
-                "url": f"{FRC}/StructureDefinition/fr-core-address-insee-code",
+                "url": f"{FR_CORE}/StructureDefinition/fr-core-address-insee-code",
                 "valueCoding": {"system": f"{NOS}/TRE_R13-CommuneOM/FHIR/TRE-R13-CommuneOM", "code": code},
             }
         ],
     }
-    status = {"system": f"{FRC}/CodeSystem/fr-core-cs-identity-status", "code": "QUAL"}
+    status = {"system": IDENTITY_STATUS, "code": "QUAL"}
     return {
         "resourceType": "Patient",
-        "meta": {"profile": [f"{FRC}/StructureDefinition/fr-core-patient-ins"]},
+        "meta": {"profile": [f"{FR_CORE}/StructureDefinition/fr-core-patient-ins"]},
         "extension": [
             {
-                "url": f"{FRC}/StructureDefinition/fr-core-identity-reliability",
+                "url": IDENTITY_RELIABILITY,
                 "extension": [{"url": "identityStatus", "valueCoding": status}],
             },
             {"url": "http://hl7.org/fhir/StructureDefinition/patient-birthPlace", "valueAddress": birth_place},
@@ -87,7 +91,7 @@ def patient(person: Person) -> Json:
         "identifier": [
             {
                 "use": "official",
-                "type": {"coding": [{"system": f"{FRC}/CodeSystem/fr-core-cs-v2-0203", "code": "INS-NIR"}]},
+                "type": {"coding": [{"system": IDENTIFIER_TYPES, "code": "INS-NIR"}]},
                 "system": INS_NIR,
                 "value": person.ins,
             }
@@ -100,7 +104,7 @@ def patient(person: Person) -> Json:
                 "given": [person.given],
                 "extension": [
                     {
-                        "url": f"{FRC}/StructureDefinition/fr-core-patient-birth-list-given-name",
+                        "url": BIRTH_LIST_GIVEN,
                         "valueString": person.given,
                     }
                 ],
@@ -119,7 +123,7 @@ def practitioner(professional: Professional) -> Json:
         "identifier": [{"system": PROFESSIONAL, "value": professional.number}],
         "active": True,
         "name": [{"family": professional.family, "given": [professional.given]}],
-        "qualification": [{"code": {"coding": [{"system": PROFESSIONS, "code": professional.profession}]}}],
+        "qualification": [{"code": {"coding": [{"system": PROFESSION, "code": professional.profession}]}}],
     }
 
 
