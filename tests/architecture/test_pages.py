@@ -35,15 +35,21 @@ def options() -> dict[str, set[str]]:
     return found
 
 
+def code_of(name: str) -> list[str]:
+    """Return what a page shows as code: fenced lines and inline spans."""
+    parts = text_of(name).split("```")
+    fenced = [line for block in parts[1::2] for line in block.splitlines()]
+    return fenced + [span for prose in parts[::2] for span in re.findall(r"`([^`]+)`", prose)]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_and_options_that_a_page_names_exist(name: str) -> None:
     known = options()
-    for line in text_of(name).splitlines():
-        for command, rest in re.findall(r"fhir-dmp ([a-z]+)([^`|#)\n]*)", line):
-            if command in LATER:
-                continue
-            assert command in known, line
-            assert set(re.findall(r"(?<![\w-])--[a-z]+", rest)) <= known[command], line
+    for code in code_of(name):
+        for command, rest in re.findall(r"fhir-dmp ([a-z]+)([^|#)]*)", code):
+            if command not in LATER:
+                assert command in known, code
+                assert set(re.findall(r"(?<![\w-])--[a-z]+", rest)) <= known[command], code
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,7 +60,7 @@ def test_settings_and_scripts_that_a_page_names_exist(name: str) -> None:
     named |= set(re.findall(r"`(DMP_(?!TEST_|CONFIG|FERRETDB)[A-Z_]+?)(?:_FILE)?[`=]", text))
     modules = {path.parent.name + "." + path.stem for path in (ROOT / "fhir_dmp").rglob("*.py")}
     assert {each for each in named - settings if each not in modules and not _is_function(each)} == set()
-    assert [each for each in re.findall(r"scripts/[a-z-]+", text) if not (ROOT / each).exists()] == []
+    assert [each for each in re.findall(r"scripts/[a-z-]+(?:\.[a-z]+)?\b", text) if not (ROOT / each).exists()] == []
 
 
 def _is_function(dotted: str) -> bool:

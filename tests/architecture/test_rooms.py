@@ -86,12 +86,12 @@ def test_the_architecture_page_names_every_room() -> None:
     assert {room for room in rooms if f"`{room}`" not in page and f" {room} " not in page} == set()
 
 
-def test_nobody_catches_everything_but_at_the_three_outer_doors() -> None:
-    """Adapters wrap what they know; only the boundaries of a request, of a file and of a thread stop the rest."""
-    found = []
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception"):
-                found.append(path.relative_to(PACKAGE).as_posix())
-    print(found)
-    assert set(found) <= set()
+def test_everything_is_caught_at_the_outer_doors_only() -> None:
+    """Adapters wrap what they know; the doors of a request, of an imported file and of a group commit stop the rest."""
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler) and (node.type is None or ast.unparse(node.type) == "Exception")
+    }
+    assert found <= {"http/fhir.py", "cli/import_work.py", "store/sqlite/writer.py"}
