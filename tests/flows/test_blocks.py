@@ -61,7 +61,7 @@ def test_a_block_refuses_every_mode_and_ends_the_authorisation(world: World, dos
     (event,) = trail(dossier, "TD1.6")
     assert b"sentente" in world.admin.get(f"/AuditEvent/{event['id']}").body
     for operation in ("dmp-autoriser", "dmp-fermer", "dmp-opposition"):
-        given = {"motif": motive()} if operation == "dmp-fermer" else {}
+        given: dict[str, object] = {"motif": motive()} if operation == "dmp-fermer" else {}
         given = {"nature": "alimentation", "valeur": True} if operation == "dmp-opposition" else given
         assert_refused(call(stranger(world), dossier, operation, **given), 403, "professionnel-bloque")
     assert_refused(call(dossier.holder, dossier, "dmp-autoriser", professionnel=OTHER), 403, "professionnel-bloque")
