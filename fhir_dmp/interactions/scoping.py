@@ -298,6 +298,9 @@ def _shower(
     return show
 
 
+#: To others than the person, an objection to a record looks like its absence.
+_NOT_THERE = (Dossier.NONE, Dossier.OPPOSED)
+
 # --- searches of patients --------------------------------------------------------------------------------------------
 
 
@@ -323,7 +326,7 @@ def _found(caller: Caller, version: Version, services: Services) -> bytes | None
 def _tells(caller: Caller, patient: str, query: Query, services: Services) -> bool:
     """Say whether the answer may tell of this patient: the record exists, and nothing is asked that stays untold."""
     decision, facts = gather.decided(caller, Op.EXIST, patient, services)
-    if not decision.permitted or (facts.dossier is Dossier.NONE and not _is_self(caller, patient)):
+    if not decision.permitted or (facts.dossier in _NOT_THERE and not _is_self(caller, patient)):
         return False
     if decided(caller, Op.READ, patient, services).permitted:
         return True
