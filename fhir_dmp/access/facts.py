@@ -134,7 +134,7 @@ def patient_facts(
         apps=_of(current, ConsentKind.APP, permit=True),
         secret=any(s.kind is ConsentKind.TEAM_INFORMATION and not s.permit and _is_secret(s) for s in current),
         until_ms=min(
-            next_midnight(now_ms, zone), *(bound for bound in _bounds(said, directory, zone) if bound > now_ms)
+            (next_midnight(now_ms, zone), *(bound for bound in _bounds(said, directory, zone) if bound > now_ms))
         ),
     )
 

@@ -18,8 +18,8 @@ from fhir_dmp.access.restrict import restrict
 from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consents, type_access
 from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import gather, showing
-from fhir_dmp.interactions.authorise import decided, exists_for, is_emptied_for, masked, need, readable
+from fhir_dmp.interactions import gather, patient_search, showing
+from fhir_dmp.interactions.authorise import exists_for, is_emptied_for, masked, need, readable
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
@@ -43,6 +43,7 @@ class Scope:
 
     count_all: totals are given without being asked (document searches). show: each body as the caller may see it,
     None when it must not appear. joins: what was asked, with its chains restricted to what exists for the caller.
+    kind: how the audit tells the search, None for the ordinary word of its type.
     """
 
     node: Node = field(default_factory=Everything)
@@ -51,6 +52,7 @@ class Scope:
     issues: tuple[Issue, ...] = ()
     show: Callable[[Version], bytes | None] = _as_stored
     joins: Callable[[Node], Node] = _as_asked
+    kind: str | None = None
 
     def narrowed(self, asked: Node) -> Node:
         """Return what the store may be asked instead of what the caller asked."""
@@ -270,31 +272,16 @@ def _shower(call: Call, query: Query, limited: bool, services: Services) -> Call
 
 
 def _search_patients(call: Call, query: Query, services: Services) -> Scope:
-    """TD0.2: does the record exist; only by a national identifier, and only records that were opened."""
-    caller = call.caller
-    patients = tuple(searched(query, None, services)) or _own_record(call.caller, query)
-    if any(system is None for criterion in query.patients for system, _ in criterion.identifiers):
-        raise BadRequest("The identifier needs its system: [system]|[INS].", code="required", expression="identifier")
-    allowed = [each for each in patients if _exists_for(caller, each, services)]
-    ids = tuple(each.partition("/")[2] for each in allowed)
-    return Scope(
-        node=Ids(ids) if ids else Nothing(),
-        patients=patients,
-        show=lambda version: showing.found_patient(
-            version,
-            decided(caller, Op.EXIST, f"Patient/{version.id}", services),
-            caller,
-            gather.facts_of(f"Patient/{version.id}", services),
-            services,
-        ),
-    )
+    """TD0.2 and TD0.5: does the record exist, and how does the caller stand to it."""
+    found = patient_search.find_patients(call, query, services)
 
+    def show(version: Version) -> bytes | None:
+        facts = gather.facts_of(f"Patient/{version.id}", services)
+        decision = enter(call.caller, Op.EXIST, facts, services.access)
+        return showing.found_patient(version, decision, call.caller, facts, services)
 
-def _exists_for(caller: Caller, patient: str, services: Services) -> bool:
-    facts = gather.facts_of(patient, services)
-    if facts.dossier is Dossier.NONE and not _is_self(caller, patient):
-        return False
-    return enter(caller, Op.EXIST, facts, services.access).permitted
+    node = Ids(found.ids) if found.ids else Nothing()
+    return Scope(node, found.patients, count_all=True, issues=found.issues, show=show, kind=found.kind)
 
 
 def included_node(call: Call, source: str, services: Services) -> Node:

@@ -235,5 +235,6 @@ def _self(ask: _Ask, query: Query, services: Services) -> str:
 def _records(call: Call, ask: _Ask, scope: scoping.Scope, services: Services) -> list[AuditRecord]:
     kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
     kind = "search-system" if len(ask.types) != 1 else kind
+    kind = scope.kind or kind
     patients: Sequence[str | None] = scope.patients or (None,)
     return [record.record(call, kind, services, patient=each, query=call.info.raw) for each in patients]

@@ -39,7 +39,7 @@ def regulator(world: World) -> Client:
 
 
 @pytest.fixture
-def centre(make: Callable[..., World]) -> World:
+def centre(world: World, make: Callable[..., World]) -> World:
     """A server that knows a regulation centre."""
     return make(DMP_ACCESS_REGULATION_CENTRES=CENTRE)
 
@@ -245,6 +245,7 @@ def test_an_opposition_to_creation_makes_a_stub_and_refuses_the_opening(world: W
     lifted = done(by_ins(world.doctor(), ins, "dmp-opposition", nature="creation", valeur=False))["consent"]
     assert (lifted["id"], lifted["status"]) == (consent["id"], "inactive")
     opened = world.doctor().post("/Patient/$dmp-ouvrir", opening)
+    assert opened.status == 200, opened.body
     assert (opened.status, opened.json["parameter"][0]["resource"]["id"]) == (200, id_)
 
 
