@@ -17,10 +17,19 @@ def measure(folder: Path, command: str, *, rounds: int, seconds: float, seed: in
     rows: list[tuple[str, ...]] = []
     for each in run(folder / "crash", rounds, seconds, seed):
         said = "; ".join(each.problems[:5]) or "none"
-        print(f"round {each.number}: {each.submissions} submissions, {each.updates} updates, problems: {said}", flush=True)
+        print(
+            f"round {each.number}: {each.submissions} submissions, {each.updates} updates, problems: {said}", flush=True
+        )
         assert not each.problems, each.problems
         rows.append(
-            (str(each.number), str(each.submissions), str(each.updates), str(each.refused), f"{each.started_s:.2f}", said)
+            (
+                str(each.number),
+                str(each.submissions),
+                str(each.updates),
+                str(each.refused),
+                f"{each.started_s:.2f}",
+                said,
+            )
         )
     columns = ("round", "submissions kept", "updates kept", "refused", "start s", "problems")
     return report.Table("Kill -9 under write load", command, columns, tuple(rows), f"Seed {seed}.")

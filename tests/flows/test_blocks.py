@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -60,9 +61,12 @@ def test_a_block_refuses_every_mode_and_ends_the_authorisation(world: World, dos
     assert consents(dossier, "ps-authorisation") == []
     (event,) = trail(dossier, "TD1.6")
     assert b"sentente" in world.admin.get(f"/AuditEvent/{event['id']}").body
-    for operation in ("dmp-autoriser", "dmp-fermer", "dmp-opposition"):
-        given = {"motif": motive()} if operation == "dmp-fermer" else {}
-        given = {"nature": "alimentation", "valeur": True} if operation == "dmp-opposition" else given
+    calls: dict[str, dict[str, Any]] = {
+        "dmp-autoriser": {},
+        "dmp-fermer": {"motif": motive()},
+        "dmp-opposition": {"nature": "alimentation", "valeur": True},
+    }
+    for operation, given in calls.items():
         assert_refused(call(stranger(world), dossier, operation, **given), 403, "professionnel-bloque")
     assert_refused(call(dossier.holder, dossier, "dmp-autoriser", professionnel=OTHER), 403, "professionnel-bloque")
     assert_refused(
