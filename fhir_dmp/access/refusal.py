@@ -16,6 +16,7 @@ from fhir_dmp.errors import (
     DmpError,
     Forbidden,
     Gone,
+    Hidden,
     Issue,
     NotFound,
     Unauthenticated,
@@ -140,9 +141,18 @@ _ERRORS: dict[int, type[DmpError]] = {
 }
 
 
-def absent(type_: str = "resource") -> NotFound:
-    """Return the answer for an id that does not exist, and so for everything that must look like it."""
-    return NotFound(f"There is no {type_} with this id.")
+def absent(type_: str) -> NotFound:
+    """Return the answer for an id that does not exist. What is hidden answers with the same words."""
+    return NotFound(_absence(type_))
+
+
+def hidden(type_: str) -> Hidden:
+    """Return the answer for what exists and must look like an id that does not."""
+    return Hidden(_absence(type_))
+
+
+def _absence(type_: str) -> str:
+    return f"There is no {type_} with this id."
 
 
 def codings_of(reason: str, canonical_base: str) -> tuple[Coding, ...]:
@@ -167,13 +177,13 @@ def blocked_notice(canonical_base: str) -> Issue:
     )
 
 
-def refusal(decision: Decision | Verdict, canonical_base: str, type_: str = "resource") -> DmpError:
+def refusal(decision: Decision | Verdict, canonical_base: str, type_: str) -> DmpError:
     """Return the error that tells the caller no. Nothing in it depends on the record's content.
 
     type_: the resource type that was asked for, so that what is hidden answers word for word like an unknown id.
     """
     if decision.status == 404 or (decision.effect is Effect.FILTER and decision.status != 410):
-        return absent(type_)
+        return hidden(type_)
     if decision.status == 410:
         return Gone("The document was deleted by its author.")
     reason = decision.reason or "default-deny"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+from fhir_dmp.access.consent import Reading
+from fhir_dmp.access.consent_rules import may_read_consent
 from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Decision, Op
 from fhir_dmp.access.facts import PatientFacts, patient_facts
@@ -193,3 +195,15 @@ def documents_of_content(type_: str, id_: str, services: Services) -> list[Versi
     ids = services.store.find("DocumentReference", Term(f"location=u:{type_}/{id_}"), 20)
     found = services.store.read_many([Key("DocumentReference", each) for each in ids])
     return [version for version in found.values() if not version.deleted]
+
+
+def last_content(version: Version, services: Services) -> Version:
+    """Return the last content of a deleted resource, by which its deletion is judged."""
+    return services.store.read_version(version.key, version.version - 1) or replace(version, body=b"{}")
+
+
+def may_read(caller: Caller, consent: Version, services: Services) -> bool:
+    """Say whether a caller may read a Consent: its patient, and those whom it names."""
+    resource = parse_stored((consent if consent.body else last_content(consent, services)).body)
+    reading = Reading(directory_of([resource], services), services.zone, services.canonical)
+    return may_read_consent(caller, resource, reading)

@@ -31,6 +31,7 @@ _TRAITS = frozenset({"family", "given", "birthdate", "gender"})
 #: What may be asked about a person of whom only the identity is shown.
 _IDENTITY = _TRAITS | {"identifier", "_id", "name", "active", "deceased", "_lastUpdated", "_profile"}
 _KEYS = frozenset({"identifier", "_id"})
+_TOLD_TO_BLOCKED = _KEYS | {"active"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _existence(caller: Caller, patient: str, services: Services) -> Decision | N
 
 def _may_ask(caller: Caller, patient: str, decision: Decision, query: Query, services: Services) -> bool:
     """Say whether the criteria tell the caller nothing that the answer does not show."""
-    if query.filters <= _KEYS:
+    if query.filters <= _TOLD_TO_BLOCKED:
         return True
     if decision.reason == "blocked":
         return False
@@ -122,7 +123,7 @@ def _may_ask(caller: Caller, patient: str, decision: Decision, query: Query, ser
 
 def _by_traits(call: Call, query: Query, services: Services) -> Found:
     if call.caller.mode is not Mode.NORMAL:
-        raise refusal(Decision(Effect.DENY, "A4", Op.SEARCH, 403, "mass-search"), services.canonical)
+        raise refusal(Decision(Effect.DENY, "A4", Op.SEARCH, 403, "mass-search"), services.canonical, "Patient")
     _check_traits(query)
     candidates = sorted(services.store.find("Patient", query.node, MAX_CANDIDATES))
     shown = [id_ for id_ in candidates if _may_show(call.caller, f"Patient/{id_}", services)]

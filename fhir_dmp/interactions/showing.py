@@ -7,13 +7,14 @@ from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.relation import authorisation_status, is_doctor
 from fhir_dmp.fhir.elements import extensions_of, objects_of
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
+from fhir_dmp.fhir.subset import SUBSETTED, SUBSETTED_SYSTEM
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.patients.ins import ins_in
 from fhir_dmp.ports import Version
 from fhir_dmp.terminology.national import ATTACHED, IS_MT
+from fhir_dmp.terminology.sharing import IS_ARCHIVED
 
-SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 #: What a professional needs of an own deposit to act on it later (dmp-fhir 3.5), and nothing more.
 _DEPOSIT = (
     "resourceType",
@@ -41,14 +42,13 @@ _IDENTITY = (
     "deceasedDateTime",
 )
 _BLOCKED = ("resourceType", "id", "meta", "identifier", "active")
-ARCHIVED = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-ext-is-archived"
 
 
 def deposit(stored: bytes) -> bytes:
     """Return what a feeding-only caller may see of an own document (TD3.1b)."""
     body = parse_stored(stored)
     kept = _cut(body, _DEPOSIT)
-    archived = [each for each in body.get("extension", ()) if each.get("url") == ARCHIVED]
+    archived = [each for each in body.get("extension", ()) if each.get("url") == IS_ARCHIVED]
     if archived:
         kept["extension"] = archived
     return dump(kept)
@@ -57,7 +57,7 @@ def deposit(stored: bytes) -> bytes:
 def _cut(body: Json, names: tuple[str, ...]) -> Json:
     kept = {name: body[name] for name in names if name in body}
     meta = dict(kept.get("meta", {}))
-    kept["meta"] = {**meta, "tag": [*meta.get("tag", ()), SUBSETTED]}
+    kept["meta"] = {**meta, "tag": [*meta.get("tag", ()), {"system": SUBSETTED_SYSTEM, "code": SUBSETTED}]}
     return kept
 
 

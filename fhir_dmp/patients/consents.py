@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.elements import codings_of, object_of, objects_of
-from fhir_dmp.fhir.moments import instant
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import LOINC, STRUCTURE
 from fhir_dmp.terminology.national import HISTORICAL_CONSENT, RFC_3986

@@ -1,4 +1,4 @@
-"""`crash`: rounds of kill -9 under write load (tests/crash); a round without problems is one in which nothing was lost."""
+"""`crash`: rounds of kill -9 under write load (tests/crash), in which nothing may be lost."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def open_dossier(call: Call, services: Services) -> Answer:
     if call.caller.actor not in OPENERS:
         raise Forbidden("A dossier is opened by a professional, a structure or an administrator.")
     if call.caller.mode is not Mode.NORMAL:
-        raise refusal(Decision(Effect.DENY, "W11", Op.CREATE, 403, "read-only-mode"), services.canonical)
+        raise refusal(Decision(Effect.DENY, "W11", Op.CREATE, 403, "read-only-mode"), services.canonical, "Patient")
     body = call.payload.resource if call.payload else None
     if body is None:
         raise BadRequest("$dmp-ouvrir takes a Parameters resource.", code="required")
@@ -52,7 +52,7 @@ def open_dossier(call: Call, services: Services) -> Answer:
 def _refuse_blocked(caller: Caller, known: gather.Record, services: Services) -> None:
     """A refusal for what is known of the person would tell a blocked professional of it."""
     if not caller.is_admin and block_on(caller, known.facts) is not None:
-        raise refusal(Decision(Effect.DENY, "C6", Op.CREATE, 403, "blocked"), services.canonical)
+        raise refusal(Decision(Effect.DENY, "C6", Op.CREATE, 403, "blocked"), services.canonical, "Patient")
 
 
 def _opener(caller: Caller, services: Services) -> Opener:

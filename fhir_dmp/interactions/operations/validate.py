@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhir_dmp.errors import BadRequest, Forbidden, Issue
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import record
@@ -31,12 +32,8 @@ def _subject(call: Call) -> Json:
         raise BadRequest("Send the resource, or Parameters with a parameter `resource`.", code="required")
     if body.get("resourceType") != "Parameters":
         return body
-    for parameter in body.get("parameter", ()):
-        if (
-            isinstance(parameter, dict)
-            and parameter.get("name") == "resource"
-            and isinstance(parameter.get("resource"), dict)
-        ):
-            found: Json = parameter["resource"]
+    for parameter in objects_of(body.get("parameter")):
+        found: Json | None = parameter.get("resource") if parameter.get("name") == "resource" else None
+        if isinstance(found, dict):
             return found
     raise BadRequest("Parameters holds no `resource`.", code="required", expression="Parameters.parameter")
