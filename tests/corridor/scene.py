@@ -17,10 +17,11 @@ from fhir_dmp.access.decision import Op
 from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.visibility import visible
 from fhir_dmp.fhir.resource import parse_stored
-from fhir_dmp.identity.caller import PROFESSION_SYSTEM, Actor, Caller, Mode
+from fhir_dmp.identity.caller import Actor, Caller, Mode
 from fhir_dmp.identity.scopes import parse as scopes_of
 from fhir_dmp.interactions import gather
 from fhir_dmp.ports import Key
+from fhir_dmp.terminology.aliases import PROFESSION as PROFESSION_SYSTEM
 from tests import samples
 from tests.samples import Json
 from tests.world import Client, World
@@ -277,11 +278,11 @@ class Scene:
         """Say whether the document must look to the caller like one that never existed."""
         verdict = self._verdict(caller, document, Op.READ)
         change = self._verdict(caller, document, Op.UPDATE_LABEL)
-        return verdict.status == change.status == 404
+        return bool(verdict.status == change.status == 404)
 
     def finds(self, caller: Caller, document: Document) -> bool:
         """Say whether a plain search of documents finds it."""
-        return self._verdict(caller, document, Op.SEARCH).permitted
+        return bool(self._verdict(caller, document, Op.SEARCH).permitted)
 
     def _verdict(self, caller: Caller, document: Document, op: Op) -> Any:
         services = self.world.services

@@ -77,6 +77,7 @@ def test_an_opening_stores_an_active_patient_and_the_consent() -> None:
             {
                 "coding": [
                     {"system": f"{X}/CodeSystem/dmp-consent-kind", "code": "dmp-opening"},
+                    {"system": f"{X}/CodeSystem/dmp-consent-categorie", "code": "consentement-ouverture"},
                     {"system": "urn:oid:1.2.250.1.213.4.1.2.3", "code": "CONSENTEMENT_OUVERTURE_DMP"},
                 ]
             },
