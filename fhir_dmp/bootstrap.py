@@ -22,16 +22,15 @@ from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
-from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
+from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
-from fhir_dmp.interactions.dispatch import handle
+from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
-from fhir_dmp.interactions.record import turned_away
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.patients.ins import InsRules
@@ -134,9 +133,9 @@ class Wired(Services):
         """Answer one FHIR request."""
         return handle(call, self)
 
-    def turned_away(self, address: str, request_id: str, reason: str) -> None:
-        """Record a request that came without a usable token."""
-        turned_away(self, address, request_id, reason)
+    def refused(self, call: Call, error: DmpError) -> None:
+        """Record a request that was refused before it became an interaction."""
+        refused(call, error, self)
 
     def capability(self) -> Json:
         """Return the CapabilityStatement of what is running."""

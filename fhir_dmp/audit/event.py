@@ -105,9 +105,8 @@ def _meta(record: AuditRecord, kind: EventKind, when: str) -> Json:
 
 
 def _subtypes(record: AuditRecord, kind: EventKind, kinds: EventKinds) -> list[Json]:
-    number = record.kind.partition("#")[2]
-    extra: list[Json] = [{"system": kinds.transactions, "code": number}] if number else []
-    return [*kind.subtypes, *extra]
+    numbers = record.kind.split("#")[1:]
+    return [*kind.subtypes, *({"system": kinds.transactions, "code": number} for number in numbers)]
 
 
 def _agents(record: AuditRecord, kind: EventKind, site: Site) -> Iterator[Json]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fhir_dmp.errors import DmpError
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
@@ -50,8 +51,8 @@ class Services(Protocol):
             DmpError: it was refused, or failed in a way that the client should know.
         """
 
-    def turned_away(self, address: str, request_id: str, reason: str) -> None:
-        """Record a request that came without a usable token.
+    def refused(self, call: Call, error: DmpError) -> None:
+        """Record a request that was refused before it became an interaction: no usable token, an unreadable body.
 
         Raises:
             Unavailable: it cannot be recorded.

@@ -25,7 +25,7 @@ from fhir_dmp.interactions import authorise, masks, record, scoping
 from fhir_dmp.interactions.changes import of_type
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
+from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint, ignored, outcome, self_link
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import checked
 from fhir_dmp.ports import AuditQuery
@@ -137,7 +137,7 @@ def search(call: Call, services: Services) -> Answer:
     """Return one page of the trail, newest first."""
     authorise.need(call.caller, "s", _PATH, services)
     pairs, before = _paged(call, services)
-    query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict))
+    query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict, base=call.info.base))
     patients = _patients(call, query, services)
     asked = query.node
     if not call.caller.is_admin:
@@ -153,13 +153,16 @@ def search(call: Call, services: Services) -> Answer:
     count = query.count or services.settings.server.default_count
     page = services.store.audit(AuditQuery(part.patient, part.low_ms, part.high_ms, before, count, part.keep))
     told = _told(call.caller, [each for _, each in page.records], services)
-    entries = [Entry(f"{services.base}/{_PATH}/{each['id']}", dump(each), "match") for each in told]
+    entries = [Entry(f"{call.info.base}/{_PATH}/{each['id']}", dump(each), "match") for each in told]
+    issues = list(ignored(query))
+    if issues:
+        entries.append(outcome(issues))
     body = bundle(
         "searchset",
         entries,
         id_=services.ids.resource(),
         updated=instant(services.clock.now_ms()),
-        links=_links(call, pairs, page.next, services),
+        links=_links(call, query, pairs, page.next, services),
     )
     each: Sequence[str | None] = patients or (None,)
     kept = [record.record(call, "audit-read", services, patient=one, query=call.info.raw) for one in each]
@@ -200,9 +203,10 @@ def _paged(call: Call, services: Services) -> tuple[Sequence[tuple[str, str]], i
 
 
 def _links(
-    call: Call, pairs: Sequence[tuple[str, str]], following: int | None, services: Services
+    call: Call, query: Query, pairs: Sequence[tuple[str, str]], following: int | None, services: Services
 ) -> list[tuple[str, str]]:
-    links = [("self", f"{services.base}/{_PATH}")]
+    url = f"{call.info.base}/{_PATH}"
+    links = [("self", self_link(url, query.applied))]
     if following is not None:
         cursor = Cursor(
             path=_PATH,
@@ -213,5 +217,5 @@ def _links(
             caller=fingerprint(call),
             expires_ms=services.clock.now_ms() + PAGE_TTL_MS,
         )
-        links.append(("next", f"{services.base}/{_PATH}?{PAGE}={seal(cursor, services.cursor_key)}"))
+        links.append(("next", f"{url}?{PAGE}={seal(cursor, services.cursor_key)}"))
     return links

@@ -29,6 +29,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 #: Warnings that professionals are shown with a document (F11), in the header X-DMP-Warning: a closed list.
 WARNINGS = ("hidden-from-patient", "hidden-from-representatives", "masked")
+_INSUFFICIENT = 'Bearer realm="dmp", error="insufficient_scope"'
 #: So much of the SHA-256 of the matrix tells its versions apart in the trail.
 _VERSION_DIGITS = 16
 
@@ -58,8 +59,13 @@ def need(caller: Caller, letters: str, type_: str, services: Services) -> None:
         Forbidden: naming what is missing.
     """
     refused = gate(caller, letters, type_, services.access)
-    if refused is not None:
-        raise refusal(refused, services.canonical, type_)
+    if refused is None:
+        return
+    error = refusal(refused, services.canonical, type_)
+    if refused.reason == "scope":
+        context = caller.scopes[0].context if caller.scopes else "user"
+        error.headers = {"WWW-Authenticate": f'{_INSUFFICIENT}, scope="{context}/{type_}.{letters}"'}
+    raise error
 
 
 def decided(caller: Caller, op: Op, patient: str, services: Services, *, documents: bool = False) -> Decision:

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/capabilitystatement.html; what a DMP declares: dmp-fhir 
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha256
 
 from fhir_dmp import __version__
 from fhir_dmp.errors import BadRequest
@@ -47,6 +48,7 @@ _INTERACTION = {
     "patch": "patch",
     "delete": "delete",
 }
+MODES = ("full", "normative", "terminology")
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 
@@ -54,9 +56,31 @@ PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "applic
 def metadata(call: Call, services: Services) -> Answer:
     """Answer `GET [base]/metadata`; no token is needed."""
     mode = next((value for name, value in call.query if name == "mode"), "full")
-    if mode not in ("full", "normative"):
-        raise BadRequest("mode is full or normative here.", code="value", expression="mode")
-    return Answer(body=dump(statement(services)), headers=(("Cache-Control", "public, max-age=60"),))
+    if mode not in MODES:
+        raise BadRequest(f"mode is one of {', '.join(MODES)}.", code="value", expression="mode")
+    body, tag = _printed(services, mode, call.info.base)
+    return Answer(body=body, headers=(("Cache-Control", "public, max-age=60"), ("ETag", tag)))
+
+
+@lru_cache(maxsize=32)
+def _printed(services: Services, mode: str, base: str) -> tuple[bytes, str]:
+    """Return the statement as it is sent under this public URL, and its entity tag."""
+    made = _terminology(services) if mode == "terminology" else statement(services)
+    body = dump({**made, "implementation": {"description": "fhir-dmp", "url": base}})
+    return body, f'W/"{sha256(body).hexdigest()[:16]}"'
+
+
+def _terminology(services: Services) -> Json:
+    """Return the terminology part: no operation on code systems or value sets is offered yet."""
+    return {
+        "resourceType": "TerminologyCapabilities",
+        "url": f"{services.canonical}/TerminologyCapabilities/fhir-dmp",
+        "name": "FhirDmpTerminology",
+        "status": "active",
+        "date": instant(services.started_ms),
+        "kind": "instance",
+        "software": {"name": "fhir-dmp", "version": __version__},
+    }
 
 
 @lru_cache(maxsize=8)

@@ -116,7 +116,7 @@ def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple
     resource = of_type(payload.resource, type_)
     refuse_subset(resource)
     if type_ == "DocumentReference":
-        relative(resource, services.base)
+        relative(resource, call.info.base)
     return resource, None
 
 
@@ -139,7 +139,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     draft = Draft(key.type, key.id, resource, current.version if current else 0, "PUT", blob)
     status = 200 if before is not None else 201
     return Change(
-        "update",
+        allowed.kind("update"),
         status,
         draft=draft,
         previous=current,
@@ -212,7 +212,7 @@ def patch(call: Call, key: Key, payload: Payload, services: Services, conditions
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, after, current.version, "PATCH", None)
     return Change(
-        "patch",
+        allowed.kind("patch"),
         200,
         draft=draft,
         previous=current,

@@ -39,6 +39,8 @@ def _in_path(call: Call, services: Services) -> str | None:
     version = services.store.read(Key(path[0], path[1]))
     if version is None:
         return None
+    if version.type in ("Binary", "Bundle"):
+        return next((each.patient for each in gather.documents_of_content(version.type, version.id, services)), None)
     return f"Patient/{version.id}" if version.type == "Patient" else version.patient
 
 

@@ -14,12 +14,12 @@ from fhir_dmp.search.query import AnyTerm, Query, Search
 from fhir_dmp.search.rules import ParseRules
 
 
-def rules_of(services: Services, *, strict: bool) -> ParseRules:
-    """Return the rules under which search parameters are read."""
+def rules_of(services: Services, *, strict: bool, base: str | None = None) -> ParseRules:
+    """Return the rules under which search parameters are read. base: URL under which the client knows the server."""
     documents, server = services.settings.documents, services.settings.server
     pages = (documents.default_count, documents.max_count)
     return ParseRules(
-        base=services.base,
+        base=base or services.base,
         zone=services.zone,
         now_ms=services.clock.now_ms(),
         strict=strict,

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
-from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.interactions import authorise, masks, record, scoping
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import current
@@ -50,7 +50,7 @@ def history(call: Call, services: Services) -> Answer:
     what = ["/".join(ask.scope)] if newest is not None else []
     entry = record.record(
         call,
-        "history",
+        kind_of(ask.scope),
         services,
         patient=allowed.patient,
         what=what,
@@ -59,6 +59,11 @@ def history(call: Call, services: Services) -> Answer:
     )
     record.keep(services, entry)
     return Answer(body=body, headers=allowed.headers)
+
+
+def kind_of(scope: tuple[str, ...]) -> str:
+    """Return the audit kind of a history: of everything, of a type, of one resource."""
+    return ("history-system", "history-type", "history")[len(scope)]
 
 
 def _allowed(call: Call, scope: tuple[str, ...], newest: Version | None, services: Services) -> authorise.Allowed:
@@ -144,7 +149,7 @@ def _entry(version: Version, shown: bytes, base: str) -> Entry:
     name = f"{version.type}/{version.id}"
     return Entry(
         full_url=f"{base}/{name}",
-        body=None if version.deleted else absolute(shown, base),
+        body=None if version.deleted else on_the_wire(version.type, shown, base),
         request=(
             "PUT" if version.method == "PATCH" else version.method,
             version.type if version.method == "POST" else name,

@@ -34,13 +34,19 @@ LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 @dataclass(frozen=True, slots=True)
 class Permit:
     """A permitted write. patient: `Patient/id` of the record. resource: what to store instead of what was sent, when a
-    rule completes it. issues: warnings. details: what the audit keeps (labels before and after).
+    rule completes it. issues: warnings. details: what the audit keeps (labels before and after). transactions: numbers
+    of the DMP's transactions that the write is (`TD3.3a`).
     """
 
     patient: str | None = None
     resource: Json | None = None
     issues: tuple[Issue, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
+    transactions: tuple[str, ...] = ()
+
+    def kind(self, interaction: str) -> str:
+        """Return the kind of the audit record: the interaction and its transactions."""
+        return "#".join((interaction, *self.transactions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,25 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
     settled = settle(intent.before, intent.after, circumstances)
     for op in _ops(intent.before, settled):
         _decide(call, replace(past, op=op, after=document_facts(settled)), patient, services)
-    return Permit(patient=patient, resource=settled, details=_label_details(intent.before, settled))
+    return Permit(
+        patient=patient,
+        resource=settled,
+        details=_label_details(intent.before, settled),
+        transactions=tuple(_transactions(intent.before, settled)),
+    )
+
+
+def _transactions(before: Json, after: Json) -> Iterator[str]:
+    """Yield the numbers of the transactions that a change of attributes is (dmp-fhir 3.0)."""
+    changed = set(visibility_of(before)) ^ set(visibility_of(after))
+    if MASKED in changed:
+        yield "TD3.3a"
+    if changed - {MASKED}:
+        yield "TD3.3b"
+    if before.get("status") != after.get("status") == "entered-in-error":
+        yield "TD3.3c"
+    if is_archived(before) != is_archived(after):
+        yield "TD3.3d"
 
 
 def _ops(before: Json, after: Json) -> Iterator[Op]:

@@ -8,7 +8,7 @@ from functools import partial
 from fhir_dmp.access.refusal import absent
 from fhir_dmp.errors import BadRequest, Gone, NotAcceptable, NotFound
 from fhir_dmp.fhir.base64_stream import binary_json
-from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.resource import is_id, parse_stored
 from fhir_dmp.interactions import authorise, masks, projection, record
 from fhir_dmp.interactions.exchange import Answer, Call, Content
@@ -83,7 +83,8 @@ def _resource(call: Call, version: Version, services: Services) -> Answer:
     body = masks.body_of(call.caller, version, services)
     if call.query:
         body = projection.apply(body, call.query, services)
-    return Answer(body=absolute(body, services.base), version=version.version, updated_ms=version.updated_ms)
+    shown = on_the_wire(version.type, body, call.info.base)
+    return Answer(body=shown, version=version.version, updated_ms=version.updated_ms)
 
 
 def _content(call: Call, version: Version, services: Services) -> Answer:

@@ -54,19 +54,3 @@ def keep(services: Services, *records: AuditRecord) -> None:
             "The audit trail cannot be written, so nothing can be answered now.",
             details=codings_of("audit-unavailable", services.canonical),
         ) from error
-
-
-def turned_away(services: Services, address: str, request_id: str, reason: str) -> None:
-    """Record a request without a usable token. Nobody is known, and nothing of the token is kept (A1)."""
-    keep(
-        services,
-        AuditRecord(
-            id=services.ids.resource(),
-            kind="login-failure",
-            recorded_ms=services.clock.now_ms(),
-            outcome="8",
-            reason=reason,
-            address=address,
-            request_id=request_id,
-        ),
-    )

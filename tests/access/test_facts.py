@@ -56,6 +56,12 @@ def test_the_state_of_a_record_follows_its_opening_and_closing(
     assert patient_facts(patient, consents, {}, NOW, BASE).dossier is state
 
 
+def test_facts_without_any_consent_hold_until_midnight() -> None:
+    paris = ZoneInfo("Europe/Paris")
+    found = patient_facts(person(), [], {}, NOW, BASE, paris)
+    assert found.until_ms == moments.next_midnight(NOW, paris)
+
+
 def test_a_medecin_traitant_comes_from_the_patient_or_a_consent_and_goes_with_the_consent() -> None:
     said = consent("mt", "permit", professional_ref(DOCTOR))
     assert facts(patient=doctor_of_record()).doctors == {DOCTOR}
