@@ -9,6 +9,7 @@ import pytest
 
 from fhir_dmp.access.facts import patient_facts
 from fhir_dmp.access.parties import parties
+from fhir_dmp.fhir.ages import next_midnight
 from fhir_dmp.fhir.dates import interval
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients.dossier import Status
@@ -59,7 +60,7 @@ def test_the_state_of_a_record_follows_its_opening_and_closing(
 def test_facts_without_any_consent_hold_until_midnight() -> None:
     paris = ZoneInfo("Europe/Paris")
     found = patient_facts(person(), [], {}, NOW, BASE, paris)
-    assert found.until_ms == moments.next_midnight(NOW, paris)
+    assert found.until_ms == next_midnight(NOW, paris)
 
 
 def test_a_medecin_traitant_comes_from_the_patient_or_a_consent_and_goes_with_the_consent() -> None:
