@@ -124,10 +124,10 @@ def test_an_authorisation_ends_on_its_last_day(world: World) -> None:
 
 
 @pytest.mark.statement("dmp-fhir 9.10/188")
-def test_a_setting_gives_authorisations_a_length(make: Callable[..., World]) -> None:
-    world = make(DMP_ACCESS_AUTHORISATION_DEFAULT_DAYS="365")
-    dossier = Dossier.open(world, next_ins())
-    consent = done(call(stranger(world), dossier, "dmp-autoriser"))["consent"]
+def test_a_setting_gives_authorisations_a_length(world: World, make: Callable[..., World]) -> None:
+    limited = make(DMP_ACCESS_AUTHORISATION_DEFAULT_DAYS="365")
+    dossier = Dossier.open(limited, next_ins())
+    consent = done(call(stranger(limited), dossier, "dmp-autoriser"))["consent"]
     assert consent["provision"]["period"] == {"start": "2026-06-12", "end": "2027-06-12"}
 
 
