@@ -58,7 +58,7 @@ def _constant(text: str) -> Any:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_int=_integer, parse_constant=_constant)
-_escapes = re.compile(r"\\[ubf]")
+_escapes = re.compile(r"\\(?:u(?:00[01]|[dD][89a-fA-F])|[bf])")
 _forbidden = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
@@ -94,7 +94,7 @@ def parse_any(body: bytes) -> Any:
     except RecursionError as error:
         raise BadRequest("The JSON is nested too deeply.", code="structure") from error
     _check_nesting(value, 1)
-    # The parser refuses such characters as they are: only an escape can bring them in. Most bodies have none.
+    # The parser refuses such characters as they are: only an escape can bring them in, and most bodies have none.
     if _escapes.search(text):
         _check_strings(value, "")
     return value
