@@ -22,13 +22,13 @@ from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
-from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
+from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
-from fhir_dmp.interactions.dispatch import handle
+from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.services import Services
@@ -132,6 +132,10 @@ class Wired(Services):
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""
         return handle(call, self)
+
+    def refused(self, call: Call, error: DmpError) -> None:
+        """Record a request that was refused before it became an interaction."""
+        refused(call, error, self)
 
     def capability(self) -> Json:
         """Return the CapabilityStatement of what is running."""
@@ -258,6 +262,7 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
         age_of_majority=documents.age_of_majority,
         skew_ms=documents.clock_skew_minutes * 60_000,
         fhir_documents=documents.fhir_documents,
+        zone=zone_of(settings.server.timezone),
         operator_name=documents.operator_name,
         operator_oid=documents.operator_oid,
     )

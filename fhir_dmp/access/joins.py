@@ -7,7 +7,7 @@ through a hidden one answers as if there were none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fhir_dmp.search.query import And, AnyTerm, Chain, Has, Node, Not, Nothing, Or, Term, both, either
 
@@ -55,3 +55,30 @@ def restrict_joins(node: Node, existing: Existing, known: Known) -> Node:
 def _holds(key: str, known: Known) -> bool:
     """Say whether every document that a term names exists for the caller."""
     return "DocumentReference/" not in key or all(map(known, _DOCUMENT.findall(key)))
+
+
+def joined_types(node: Node, may: Callable[[str], bool]) -> Iterator[str]:
+    """Yield a type that a query cannot do without and that the caller may not search (2.11): one for each such step.
+
+    A step beside which another one answers (a contained author, say) is left to `restrict_joins`.
+
+    >>> list(joined_types(Has("Patient", "Observation", "subject", Term("code=c:x")), lambda name: name == "Patient"))
+    ['Observation']
+    """
+    match node:
+        case Chain(_, targets):
+            if not any(may(type_) for type_, _ in targets):
+                yield targets[0][0]
+            for _, inner in targets if len(targets) == 1 else ():
+                yield from joined_types(inner, may)
+        case Has(_, source, _, inner):
+            if not may(source):
+                yield source
+            yield from joined_types(inner, may)
+        case And(nodes):
+            for part in nodes:
+                yield from joined_types(part, may)
+        case Not(inner):
+            yield from joined_types(inner, may)
+        case _:
+            return

@@ -63,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from fhir_dmp.errors import ConfigurationError, DmpError
 
     try:
-        group.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # click returns the status of an Exit here; commands themselves return nothing.
+        status = group.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        sys.exit(status or 0)
     except click.Abort:
         _fail("interrupted", 130)
     except click.UsageError as error:

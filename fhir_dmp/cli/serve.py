@@ -136,12 +136,17 @@ def _announce_demo(base: str, is_open: bool) -> None:
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
 
 
+#: What another terminal must know to find the same store and keys.
+_SHARED = ("DMP_CONFIG", "DMP_STORE_URL", "DMP_SECURITY_KEYS_DIR", "DMP_SERVER_BASE_URL", "DMP_SERVER_ISSUER")
+
+
 def _token_command() -> str:
     """Return a shell command that prints a token, from any folder: same store and configuration as this server."""
-    program = sys.argv[0] if Path(sys.argv[0]).stem == "fhir-dmp" else f"{sys.executable} -m fhir_dmp.cli"
-    store = os.environ.get("DMP_STORE_URL")
-    given = f"DMP_STORE_URL={quote(store)} " if store else ""
-    return f"cd {quote(str(Path.cwd()))} && {given}{program} token --as admin"
+    program = Path(sys.argv[0])
+    found = program.stem == "fhir-dmp" and program.is_file()
+    words = [str(program.absolute())] if found else [sys.executable, "-m", "fhir_dmp.cli"]
+    given = [f"{name}={quote(os.environ[name])}" for name in _SHARED if name in os.environ]
+    return f"cd {quote(str(Path.cwd()))} && {' '.join([*given, *map(quote, words)])} token --as admin"
 
 
 def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:

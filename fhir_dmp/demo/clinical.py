@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 from fhir_dmp.demo.people import ANOUK, Person
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import LOINC
+from fhir_dmp.terminology.aliases import LOINC, UCUM
 
-_UCUM = "http://unitsofmeasure.org"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 
@@ -49,7 +48,7 @@ def clinical_resources(reference: Callable[[Person], str]) -> Iterator[Json]:
             "code": {"coding": [{"system": LOINC, "code": code, "display": label}]},
             "subject": who,
             "effectiveDateTime": "2026-01-12T09:10:00+01:00",
-            "valueQuantity": {"value": value, "unit": unit, "system": _UCUM, "code": unit},
+            "valueQuantity": {"value": value, "unit": unit, "system": UCUM, "code": unit},
         }
     for id_, text, day in (
         ("demo-vaccine-dtp", "Diphtérie, tétanos, poliomyélite", "2019-05-20"),

@@ -15,14 +15,12 @@ from fhir_dmp.identity.caller import Actor, Caller, Scope
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, RequestInfo, Version
-from fhir_dmp.terminology.aliases import LOINC, PROFESSIONAL
+from fhir_dmp.terminology.aliases import ACT_REASON, CONSENT_SCOPE, LOINC, PARTICIPATION, PROFESSIONAL
+from fhir_dmp.terminology.national import CLOSING, DMP, HISTORICAL_CONSENT, INS_NIR, RFC_3986
 
 Handle = Callable[[Call], Answer]
 _OPERATOR = Caller(Actor.ADMIN, "demo", client="fhir-dmp", scopes=(Scope("system", "*", frozenset("cruds")),))
-_CLOSING = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition/dmp-fermeture"
-_CLOSING_MOTIVE = "https://interop.esante.gouv.fr/ig/fhir/dmp/CodeSystem/dmp-motif-fermeture"
-_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-_PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+_CLOSING_MOTIVE = f"{DMP}/CodeSystem/dmp-motif-fermeture"
 _SAID_ON = "2026-01-05T09:00:00+01:00"
 
 
@@ -58,21 +56,27 @@ class Loader:
         return self._handle(Call(method, path, _OPERATOR, info, payload=payload))
 
     def _put(self, resource: Json) -> None:
+        """Store a resource, unless something is there: what people did to the demonstration stays."""
+        key = Key(resource["resourceType"], resource["id"])
+        if self._services.store.read(key) is None:
+            self._update(resource)
+
+    def _update(self, resource: Json) -> None:
         self._call("PUT", (resource["resourceType"], resource["id"]), resource)
 
     def _patient(self, person: Person) -> str:
         """Return `Patient/id` of a person whose record is there."""
-        return str(self._held("Patient", (people.INS_NIR, person.ins)))
+        return str(self._held("Patient", (INS_NIR, person.ins)))
 
     def _document(self, paper: Paper) -> str:
         """Return `DocumentReference/id` of a paper that was submitted."""
-        return str(self._held("DocumentReference", ("urn:ietf:rfc:3986", f"urn:oid:{paper.unique}")))
+        return str(self._held("DocumentReference", (RFC_3986, f"urn:oid:{paper.unique}")))
 
     def _held(self, type_: str, identifier: tuple[str, str]) -> Key | None:
         return self._services.store.holder(unique_key(type_, identifier))
 
     def _stored(self, person: Person) -> Version:
-        key = self._held("Patient", (people.INS_NIR, person.ins))
+        key = self._held("Patient", (INS_NIR, person.ins))
         version = self._services.store.read(key) if key else None
         assert version is not None
         return version
@@ -80,7 +84,7 @@ class Loader:
     # --- steps -------------------------------------------------------------------------------------------------------
 
     def _open(self, person: Person) -> None:
-        if self._held("Patient", (people.INS_NIR, person.ins)) is not None:
+        if self._held("Patient", (INS_NIR, person.ins)) is not None:
             return
         parameters: Json = {
             "resourceType": "Parameters",
@@ -92,37 +96,42 @@ class Loader:
         self._call("POST", ("Patient", "$dmp-ouvrir"), parameters)
 
     def _submit(self, paper: Paper) -> None:
-        if self._held("DocumentReference", ("urn:ietf:rfc:3986", f"urn:oid:{paper.unique}")) is None:
+        if self._held("DocumentReference", (RFC_3986, f"urn:oid:{paper.unique}")) is None:
             self._call("POST", (), submission(paper))
 
     def _rights(self, person: Person) -> None:
         """The doctor is médecin traitant, the nurse is authorised, one doctor is blocked."""
-        current = parse_stored(self._stored(person).body)
+        self._complete(person)
+        who = self._patient(person)
+        treat = [{"system": ACT_REASON, "code": "TREAT"}]
+        self._put(self._consent("demo-mt", who, "mt", "permit", DOCTOR))
+        self._put(self._consent("demo-nurse-access", who, "ps-authorisation", "permit", NURSE, purpose=treat))
+        self._put(self._consent("demo-block", who, "block", "deny", BLOCKED))
+
+    def _complete(self, person: Person) -> None:
+        """Add the médecin traitant and the person to call in an emergency to a Patient that is as it was opened."""
+        stored = self._stored(person)
+        if stored.version > 1:
+            return
         reference = {"reference": f"Practitioner/{DOCTOR.id}", "display": f"{DOCTOR.given} {DOCTOR.family}"}
         contact = {
             "relationship": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0131", "code": "C"}]}],
             "name": {"family": "BELLANGER", "given": ["Théodore"]},
             "telecom": [{"system": "phone", "value": "+33 1 99 00 12 34"}],
         }
-        self._put({**current, "generalPractitioner": [reference], "contact": [contact]})
-        who = self._patient(person)
-        treat = [{"system": _REASON, "code": "TREAT"}]
-        self._put(self._consent("demo-mt", who, "mt", "permit", DOCTOR))
-        self._put(self._consent("demo-nurse-access", who, "ps-authorisation", "permit", NURSE, purpose=treat))
-        self._put(self._consent("demo-block", who, "block", "deny", BLOCKED))
+        resource = parse_stored(stored.body)
+        self._update({**resource, "generalPractitioner": [reference], "contact": [contact]})
 
     def _consent(
         self, id_: str, patient: str, kind: str, type_: str, actor: Professional | None = None, **more: object
     ) -> Json:
         provision: Json = {"type": type_, **more}
         if actor is not None:
-            role = {
-                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]
-            }
+            role = {"coding": [{"system": PARTICIPATION, "code": "IRCP"}]}
             who = {"identifier": {"system": PROFESSIONAL, "value": actor.number}}
             provision["actor"] = [{"role": role, "reference": who}]
         kinds = f"{self._services.canonical}/CodeSystem/dmp-consent-kind"
-        scope = {"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}
+        scope = {"system": CONSENT_SCOPE, "code": "patient-privacy"}
         return {
             "resourceType": "Consent",
             "id": id_,
@@ -137,28 +146,29 @@ class Loader:
             "performer": [{"reference": patient}],
             "organization": [{"display": "Opérateur du DMP"}],
             "sourceAttachment": {"title": "Recueilli en consultation"},
-            "policy": [{"uri": "urn:oid:1.2.250.1.213.4.1.2.3"}],
+            "policy": [{"uri": HISTORICAL_CONSENT}],
             "provision": provision,
         }
 
     def _close(self, person: Person) -> None:
-        current = parse_stored(self._stored(person).body)
-        if current.get("active") is False:
+        stored = self._stored(person)
+        if stored.version > 1:
             return
+        current = parse_stored(stored.body)
         motive = {"coding": [{"system": _CLOSING_MOTIVE, "code": "patient-demande"}]}
         closing = {
-            "url": _CLOSING,
+            "url": CLOSING,
             "extension": [
                 {"url": "dateFermeture", "valueDate": "2026-03-02"},
                 {"url": "motifFermeture", "valueCodeableConcept": motive},
                 {"url": "raisonFermeture", "valueString": "Demande orale en consultation"},
             ],
         }
-        self._put({**current, "active": False, "extension": [*current["extension"], closing]})
+        self._update({**current, "active": False, "extension": [*current["extension"], closing]})
 
     def _oppose(self, person: Person) -> None:
         """A person who objects to any opening: a stub with the INS, and the objection."""
-        if self._held("Patient", (people.INS_NIR, person.ins)) is not None:
+        if self._held("Patient", (INS_NIR, person.ins)) is not None:
             return
         identifier = people.patient(person)["identifier"]
         stub: Json = {"resourceType": "Patient", "id": "demo-opposed", "identifier": identifier, "active": False}
@@ -176,9 +186,10 @@ def load(services: Services, handle: Handle) -> None:
 
 
 def lines() -> Iterator[str]:
-    """Yield who exists in the demonstration, for a newcomer."""
+    """Yield who exists in the demonstration, for a newcomer: the value of `fhir-dmp token --as`, and who that is."""
     for person in PATIENTS:
-        yield f"Patient   {person.ins}   {person.given} {person.family}"
-    for professional in people.PROFESSIONALS:
-        name = f"{professional.given} {professional.family}"
-        yield f"PS        {professional.number[1:]}       {name}, {professional.part}"
+        yield f"Patient   {f'--as patient:{person.ins}':<62} {person.given} {person.family}, {person.part}"
+    for one in people.PROFESSIONALS:
+        profession = "" if one.profession == "10" else f" --profession {one.profession}"
+        options = f"--as ps:{one.number[1:]} --structure {one.structure[1:]}{profession}"
+        yield f"PS        {options:<62} {one.given} {one.family}, {one.part}"

@@ -20,6 +20,7 @@ from fhir_dmp.demo.people import (
 from fhir_dmp.demo.submissions import ROOT, Paper
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import LOINC
+from fhir_dmp.terminology.national import RFC_3986
 
 PDF = "application/pdf"
 CDA = "application/xml"
@@ -148,7 +149,7 @@ def _native() -> Paper:
     document: Json = {
         "resourceType": "Bundle",
         "type": "document",
-        "identifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:oid:{ROOT}.15"},
+        "identifier": {"system": RFC_3986, "value": f"urn:oid:{ROOT}.15"},
         "timestamp": date,
         "entry": [
             {"fullUrl": name, "resource": resource}

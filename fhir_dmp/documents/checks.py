@@ -21,9 +21,9 @@ from fhir_dmp.documents.shape import LISTS, stored_item, unmodifiable
 from fhir_dmp.documents.slices import CREATED, Entry, Slice
 from fhir_dmp.documents.subjects import Subject
 from fhir_dmp.errors import Issue, PreconditionFailed, Unprocessable
+from fhir_dmp.fhir.ages import full_years
 from fhir_dmp.fhir.elements import object_of, objects_of, text_of
 from fhir_dmp.fhir.held import Held
-from fhir_dmp.fhir.moments import age_in_years
 
 _ETAG = re.compile(r'(?:W/)?"([A-Za-z0-9\-.]{1,64})"')
 
@@ -190,7 +190,7 @@ def document_code_issues(case: Case, subject: Subject) -> list[Issue]:
 
 def is_minor(subject: Subject, case: Case) -> bool | None:
     """Say whether the patient is under age, None when the birth date is not known."""
-    age = age_in_years(subject.birth_date, case.now_ms) if subject.birth_date else None
+    age = full_years(subject.birth_date, case.now_ms, case.rules.zone)
     return None if age is None else age < case.rules.age_of_majority
 
 

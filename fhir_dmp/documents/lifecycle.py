@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_dmp.documents.labels import (
-    HIDDEN_FROM_PATIENT,
-    HIDDEN_FROM_REPRESENTATIVES,
     Label,
     LabelContext,
     labels_of,
@@ -22,11 +20,13 @@ from fhir_dmp.documents.labels import (
     visibility_of,
 )
 from fhir_dmp.documents.links import relative
-from fhir_dmp.documents.metadata import is_archived, list_kind
-from fhir_dmp.documents.rules import IS_ARCHIVED, PDSM, Rules
+from fhir_dmp.documents.metadata import list_kind
+from fhir_dmp.documents.rules import Rules
 from fhir_dmp.errors import Conflict, Unprocessable
 from fhir_dmp.fhir.elements import extensions_of, object_of, objects_of, texts_of
 from fhir_dmp.fhir.resource import Json, content_of, same_content
+from fhir_dmp.terminology.sharing import IS_ARCHIVED, SHARING_PROFILES, is_archived
+from fhir_dmp.terminology.visibility import HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES
 
 CURRENT, SUPERSEDED, DELETED = "current", "superseded", "entered-in-error"
 _CHANGES = {
@@ -34,7 +34,6 @@ _CHANGES = {
     SUPERSEDED: (CURRENT, DELETED),
     DELETED: (),
 }
-_MHD_PROFILES = (f"{PDSM}/", "https://profiles.ihe.net/ITI/MHD/", "http://profiles.ihe.net/ITI/MHD/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,7 @@ def _labels(before: Json, after: Json, circumstances: Circumstances) -> list[Jso
 def without_profiles(resource: Json) -> Json:
     """Return a deleted document without the profiles whose status it no longer satisfies."""
     meta = object_of(resource.get("meta"))
-    kept = [one for one in texts_of(meta.get("profile")) if not one.startswith(_MHD_PROFILES)]
+    kept = [one for one in texts_of(meta.get("profile")) if not one.startswith(SHARING_PROFILES)]
     bare = {key: part for key, part in meta.items() if key != "profile"}
     return {**resource, "meta": {**bare, "profile": kept} if kept else bare}
 

@@ -23,6 +23,11 @@ def absolute(body: bytes, base: str) -> bytes:
     return body
 
 
+def on_the_wire(type_: str, body: bytes, base: str) -> bytes:
+    """Return a stored body as it is sent: only documents have their links completed, all else goes out as it came."""
+    return absolute(body, base) if type_ == "DocumentReference" else body
+
+
 def relative(resource: Json, base: str) -> None:
     """Make attachment URLs that point at `base` relative, in place (the caller's own copy)."""
     for content in resource.get("content", ()):

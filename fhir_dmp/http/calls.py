@@ -34,7 +34,7 @@ def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     returned, strict = _preferences(request) if "HTTP_PREFER" in request.environ else (None, False)
     if request.method in _WITH_BODY:
         request.body = body = Body(request.environ, intake.max_body_bytes)
-        if request.segments[-1:] == ("_search",):
+        if request.method == "POST" and request.segments[-1:] == ("_search",):
             form = _read_form(request, body)
         else:
             _check_acceptable(request)
@@ -43,6 +43,14 @@ def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     wanted = request.wanted
     info = _info(request, form, returned, strict)
     return Call(request.method, request.segments, caller, info, request.query, sent, wanted.accept_raw, wanted.accepts)
+
+
+def bare(request: Request, caller: Caller) -> Call:
+    """Return the call as far as it could be read, for the audit of its refusal: nothing of its body."""
+    parameters = f"?{request.raw_query}" if request.raw_query else ""
+    raw = f"{request.method} {MOUNT}{request.environ.get('PATH_INFO', '')}{parameters}"
+    info = RequestInfo(request.request_id, request.address, request.base, raw)
+    return Call(request.method, request.segments, caller, info, request.query)
 
 
 def _read_form(request: Request, body: Body) -> str:

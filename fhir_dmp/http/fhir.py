@@ -14,7 +14,7 @@ from fhir_dmp.http import cors, discovery
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.authenticate import NOBODY, PUBLIC, anyone, bearer
 from fhir_dmp.http.body import Body
-from fhir_dmp.http.calls import call_of
+from fhir_dmp.http.calls import bare, call_of
 from fhir_dmp.http.errors import crashed, refused
 from fhir_dmp.http.metrics import Metrics
 from fhir_dmp.http.negotiation import DEFAULT, negotiate
@@ -23,7 +23,8 @@ from fhir_dmp.http.render import Headers, Reply, render
 from fhir_dmp.http.request import Request, method_of, proxies, query_of, request_id_of, segments_of
 from fhir_dmp.http.routes import interaction
 from fhir_dmp.http.services import Services
-from fhir_dmp.interactions.exchange import Answer
+from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions.exchange import Answer, Call
 
 StartResponse = Callable[..., Any]
 _PUBLIC_HEADS = frozenset((segment,) for segment in PUBLIC)
@@ -96,8 +97,25 @@ class FhirApplication:
                 return discovery.smart(request, self._services)
             caller = NOBODY
         else:
-            caller = self._authenticate(environ)
-        return render(self._handle(call_of(request, caller, self._intake)), request, self._structures)
+            caller = self._caller(request)
+        return render(self._handle(self._call(request, caller)), request, self._structures)
+
+    def _caller(self, request: Request) -> Caller:
+        """Tell who is asking; a refusal is recorded before it leaves."""
+        try:
+            return self._authenticate(request.environ)
+        except DmpError as error:
+            self._services.refused(bare(request, NOBODY), error)
+            raise
+
+    def _call(self, request: Request, caller: Caller) -> Call:
+        """Read the rest of the request; a refusal is recorded before it leaves."""
+        try:
+            return call_of(request, caller, self._intake)
+        except DmpError as error:
+            if caller is not NOBODY:
+                self._services.refused(bare(request, caller), error)
+            raise
 
     def _options(self, request: Request) -> Reply:
         request.method = "OPTIONS"

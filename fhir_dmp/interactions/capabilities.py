@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/capabilitystatement.html; what a DMP declares: dmp-fhir 
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import sha256
 
 from fhir_dmp import __version__
 from fhir_dmp.errors import BadRequest
@@ -16,10 +17,8 @@ from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.operations import OPERATIONS
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.search.parameters import SearchParameter
-
-PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm"
-MHD = "https://profiles.ihe.net/ITI/MHD"
-FRC = "https://hl7.fr/ig/fhir/core"
+from fhir_dmp.terminology.national import FR_CORE
+from fhir_dmp.terminology.sharing import COMPREHENSIVE, FOLDER, MHD, PDSM, PROVIDE_BUNDLE, SIMPLIFIED, SUBMISSION_SET
 
 INSTANTIATES = (
     f"{PDSM}/CapabilityStatement/PDSm-GestionnaireDePartageDeDocuments",
@@ -29,15 +28,15 @@ INSTANTIATES = (
 )
 PROFILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "DocumentReference": (
-        f"{PDSM}/StructureDefinition/pdsm-comprehensive-document-reference",
-        (f"{PDSM}/StructureDefinition/pdsm-simplified-publish",),
+        COMPREHENSIVE,
+        (SIMPLIFIED,),
     ),
     "List": (
-        f"{PDSM}/StructureDefinition/pdsm-submissionset-comprehensive",
-        (f"{PDSM}/StructureDefinition/pdsm-folder-comprehensive",),
+        SUBMISSION_SET,
+        (FOLDER,),
     ),
     "Binary": ("http://hl7.org/fhir/StructureDefinition/Binary", ()),
-    "Patient": (f"{FRC}/StructureDefinition/fr-core-patient-ins", ()),
+    "Patient": (f"{FR_CORE}/StructureDefinition/fr-core-patient-ins", ()),
 }
 _INTERACTION = {
     "read": "read",
@@ -49,6 +48,7 @@ _INTERACTION = {
     "patch": "patch",
     "delete": "delete",
 }
+MODES = ("full", "normative", "terminology")
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 
@@ -56,9 +56,31 @@ PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "applic
 def metadata(call: Call, services: Services) -> Answer:
     """Answer `GET [base]/metadata`; no token is needed."""
     mode = next((value for name, value in call.query if name == "mode"), "full")
-    if mode not in ("full", "normative"):
-        raise BadRequest("mode is full or normative here.", code="value", expression="mode")
-    return Answer(body=dump(statement(services)), headers=(("Cache-Control", "public, max-age=60"),))
+    if mode not in MODES:
+        raise BadRequest(f"mode is one of {', '.join(MODES)}.", code="value", expression="mode")
+    body, tag = _printed(services, mode, call.info.base)
+    return Answer(body=body, headers=(("Cache-Control", "public, max-age=60"), ("ETag", tag)))
+
+
+@lru_cache(maxsize=32)
+def _printed(services: Services, mode: str, base: str) -> tuple[bytes, str]:
+    """Return the statement as it is sent under this public URL, and its entity tag."""
+    made = _terminology(services) if mode == "terminology" else statement(services)
+    body = dump({**made, "implementation": {"description": "fhir-dmp", "url": base}})
+    return body, f'W/"{sha256(body).hexdigest()[:16]}"'
+
+
+def _terminology(services: Services) -> Json:
+    """Return the terminology part: no operation on code systems or value sets is offered yet."""
+    return {
+        "resourceType": "TerminologyCapabilities",
+        "url": f"{services.canonical}/TerminologyCapabilities/fhir-dmp",
+        "name": "FhirDmpTerminology",
+        "status": "active",
+        "date": instant(services.started_ms),
+        "kind": "instance",
+        "software": {"name": "fhir-dmp", "version": __version__},
+    }
 
 
 @lru_cache(maxsize=8)
@@ -88,8 +110,7 @@ def statement(services: Services) -> Json:
 def _rest(types: list[str], services: Services) -> Json:
     interactions = [{"code": "batch"}, {"code": "search-system"}, {"code": "history-system"}]
     if services.store.transactional:
-        profile = f"{PDSM}/StructureDefinition/pdsm-comprehensive-provide-document-bundle"
-        interactions.insert(0, {"code": "transaction", "documentation": f"ITI-65: {profile}"})
+        interactions.insert(0, {"code": "transaction", "documentation": f"ITI-65: {PROVIDE_BUNDLE}"})
     return {
         "mode": "server",
         "documentation": f"Dates without offset are read in {services.settings.server.timezone}.",

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fhir_dmp.access.refusal import absent
 from fhir_dmp.errors import (
     BadRequest,
     Conflict,
     Gone,
+    Hidden,
     Issue,
     MethodNotAllowed,
-    NotFound,
     PreconditionFailed,
 )
 from fhir_dmp.fhir.draft import Blob, Draft
@@ -115,18 +116,17 @@ def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple
     resource = of_type(payload.resource, type_)
     refuse_subset(resource)
     if type_ == "DocumentReference":
-        relative(resource, services.base)
+        relative(resource, call.info.base)
     return resource, None
 
 
 def update(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
     """Decide an update: 200, 201 when it makes the resource (or brings it back), or 200 unchanged."""
     offers(key.type, "update")
+    authorise.need(call.caller, "u", key.type, services)
     if payload.resource is not None or key.type != "Binary":
         _same_id(of_type(payload.resource, key.type), key)
-    current = services.store.read(key)
-    if current is not None and not current.deleted:
-        authorise.to_see(call, current, services)  # before any answer that would tell that it exists
+    current = _seen(call, key, services)
     check_match(current, conditions)
     resource, blob = _body(call, payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
@@ -139,7 +139,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     draft = Draft(key.type, key.id, resource, current.version if current else 0, "PUT", blob)
     status = 200 if before is not None else 201
     return Change(
-        "update",
+        allowed.kind("update"),
         status,
         draft=draft,
         previous=current,
@@ -148,6 +148,20 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
         key=key,
         details=allowed.details,
     )
+
+
+def _seen(call: Call, key: Key, services: Services) -> Version | None:
+    """Return the current version as far as the caller may know of it, before any answer that would tell of it."""
+    current = services.store.read(key)
+    if current is None or current.deleted:
+        return current
+    try:
+        authorise.to_change(call, current, services)
+    except Hidden:
+        if key.type != "DocumentReference":
+            raise
+        return None  # nobody but an administrator makes one under an id of his own: refused in the same words
+    return current
 
 
 def _same_id(resource: Json, key: Key) -> None:
@@ -181,12 +195,13 @@ def check_match(current: Version | None, conditions: Preconditions) -> None:
 def patch(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
     """Decide a patch: 200 with a new version, or 200 unchanged when it says what is already so."""
     offers(key.type, "patch")
+    authorise.need(call.caller, "u", key.type, services)
     current = services.store.read(key)
     if current is None:
-        raise NotFound(f"There is no {key.type} with this id.")
+        raise absent(key.type)
+    authorise.to_change(call, current, services)
     if current.deleted:
         raise Gone(f"This {key.type} was deleted.", headers={"ETag": f'W/"{current.version}"'})
-    authorise.to_see(call, current, services)
     check_match(current, conditions)
     before = parse_stored(current.body)
     patched = patching.apply(before, payload, services)
@@ -197,7 +212,7 @@ def patch(call: Call, key: Key, payload: Payload, services: Services, conditions
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, after, current.version, "PATCH", None)
     return Change(
-        "patch",
+        allowed.kind("patch"),
         200,
         draft=draft,
         previous=current,
@@ -216,7 +231,10 @@ def delete(
     leaving: resources (`Type/id`) whose references do not count, because the same commit deletes or rewrites them.
     """
     offers(key.type, "delete")
+    authorise.need(call.caller, "d", key.type, services)
     current = services.store.read(key)
+    if current is not None:
+        authorise.to_change(call, current, services)
     check_match(current, conditions)
     if current is None or current.deleted:
         return Change("delete", 204, unchanged=current, key=key)

@@ -14,12 +14,12 @@ from fhir_dmp.search.query import AnyTerm, Query, Search
 from fhir_dmp.search.rules import ParseRules
 
 
-def rules_of(services: Services, *, strict: bool) -> ParseRules:
-    """Return the rules under which search parameters are read."""
+def rules_of(services: Services, *, strict: bool, base: str | None = None) -> ParseRules:
+    """Return the rules under which search parameters are read. base: URL under which the client knows the server."""
     documents, server = services.settings.documents, services.settings.server
     pages = (documents.default_count, documents.max_count)
     return ParseRules(
-        base=services.base,
+        base=base or services.base,
         zone=services.zone,
         now_ms=services.clock.now_ms(),
         strict=strict,
@@ -58,7 +58,7 @@ def matching(call: Call, type_: str, query: str, services: Services) -> list[Ver
 
 
 #: How many resources with one business identifier are looked at: there is one, unless other systems share its value.
-_LOOKED_AT = 20
+LOOKED_AT = 20
 
 
 def _names_document(call: Call, type_: str, parsed: Query) -> bool:
@@ -70,8 +70,8 @@ def _names_document(call: Call, type_: str, parsed: Query) -> bool:
 
 def _documents(call: Call, type_: str, parsed: Query, services: Services) -> list[Version]:
     authorise.need(call.caller, "s", type_, services)
-    node = scoping.existing_without_patient(call, parsed.node, services)
-    page = services.store.search(Search(types=(type_,), node=node, count=_LOOKED_AT))
+    node = scoping.restricted(call.caller, parsed.node, (), services)  # chains may lead to directories only
+    page = services.store.search(Search(types=(type_,), node=node, count=LOOKED_AT))
     return [version for version in page.versions if authorise.is_known(call, version, services)][:2]
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 
+from fhir_dmp.access.consent import Reading
+from fhir_dmp.access.consent_rules import may_read_consent
 from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Decision, Op
 from fhir_dmp.access.facts import PatientFacts, patient_facts
 from fhir_dmp.documents.metadata import unique_key
+from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json, parse_stored, references
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.remembered import DIRECTORY, mark_of
@@ -49,15 +53,20 @@ def own_refs(caller: Caller, services: Services) -> frozenset[str]:
 def _own_refs(caller: Caller, services: Services) -> frozenset[str]:
     found: set[str] = set()
     if caller.professional:
-        name = f"{PROFESSIONAL}|{caller.professional}"
-        people = services.store.find("Practitioner", Term(f"identifier=s:{name}"), MAX_OWN)
-        held = (f"identifier=s:{name}", f"practitioner=d:{name}", *(f"practitioner=r:Practitioner/{p}" for p in people))
-        roles = services.store.find("PractitionerRole", AnyTerm(held), MAX_OWN)
-        found = {*(f"Practitioner/{id_}" for id_ in people), *(f"PractitionerRole/{id_}" for id_ in roles)}
+        found = _people(caller.professional, services)
     if caller.structure:
         structures = services.store.find("Organization", Term(f"identifier=s:{STRUCTURE}|{caller.structure}"), MAX_OWN)
         found |= {f"Organization/{id_}" for id_ in structures}
     return frozenset(found)
+
+
+def _people(number: str, services: Services) -> set[str]:
+    """Return the Practitioners and PractitionerRoles of a professional (PSIdNat)."""
+    name = f"{PROFESSIONAL}|{number}"
+    people = services.store.find("Practitioner", Term(f"identifier=s:{name}"), MAX_OWN)
+    held = (f"identifier=s:{name}", f"practitioner=d:{name}", *(f"practitioner=r:Practitioner/{p}" for p in people))
+    roles = services.store.find("PractitionerRole", AnyTerm(held), MAX_OWN)
+    return {*(f"Practitioner/{id_}" for id_ in people), *(f"PractitionerRole/{id_}" for id_ in roles)}
 
 
 def decided(
@@ -73,16 +82,46 @@ def decided(
 
 
 def _facts(patient: str, now_ms: int, services: Services) -> PatientFacts:
+    found = record_of(patient, now_ms, services)
+    if found is None:
+        return patient_facts(None, (), {}, now_ms, services.canonical, services.zone)
+    return found.facts
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is stored about access to one record, read at once. consents: all, newest first; directory: who is named."""
+
+    patient: Held
+    consents: tuple[Held, ...]
+    directory: dict[str, Json]
+    facts: PatientFacts
+
+
+def record_of(patient: str, now_ms: int, services: Services) -> Record | None:
+    """Return what is stored of `Patient/id` now, cached facts left aside; None when there is no such patient."""
     version = services.store.read(Key("Patient", patient.partition("/")[2]))
     if version is None or version.deleted:
-        return patient_facts(None, (), {}, now_ms, services.canonical, services.zone)
-    consents = consents_of(patient, services)
-    directory = _directory(consents, parse_stored(version.body), services)
-    return patient_facts(parse_stored(version.body), consents, directory, now_ms, services.canonical, services.zone)
+        return None
+    held = held_of(version)
+    consents = tuple(held_of(each) for each in _consent_versions(patient, services))
+    bodies = [consent.resource for consent in consents]
+    directory = _directory(bodies, held.resource, services)
+    facts = patient_facts(held.resource, bodies, directory, now_ms, services.canonical, services.zone)
+    return Record(held, consents, directory, facts)
+
+
+def held_of(version: Version) -> Held:
+    """Return a stored version as a plan sees it."""
+    return Held(version.type, version.id, version.version, parse_stored(version.body))
 
 
 def consents_of(patient: str, services: Services) -> list[Json]:
     """Return every Consent of the patient, whatever its status."""
+    return [parse_stored(version.body) for version in _consent_versions(patient, services)]
+
+
+def _consent_versions(patient: str, services: Services) -> tuple[Version, ...]:
     page = services.store.search(
         Search(
             types=("Consent",),
@@ -91,7 +130,12 @@ def consents_of(patient: str, services: Services) -> list[Json]:
             count=MAX_CONSENTS,
         )
     )
-    return [parse_stored(version.body) for version in page.versions]
+    return page.versions
+
+
+def practitioners_of(number: str, services: Services) -> dict[str, Json]:
+    """Return what the directory holds of a professional (PSIdNat): the Practitioner, the roles, and what they name."""
+    return directory_of((), services, _people(number, services))
 
 
 def _directory(consents: Iterable[Json], patient: Json, services: Services) -> dict[str, Json]:
@@ -151,3 +195,15 @@ def documents_of_content(type_: str, id_: str, services: Services) -> list[Versi
     ids = services.store.find("DocumentReference", Term(f"location=u:{type_}/{id_}"), 20)
     found = services.store.read_many([Key("DocumentReference", each) for each in ids])
     return [version for version in found.values() if not version.deleted]
+
+
+def last_content(version: Version, services: Services) -> Version:
+    """Return the last content of a deleted resource, by which its deletion is judged."""
+    return services.store.read_version(version.key, version.version - 1) or replace(version, body=b"{}")
+
+
+def may_read(caller: Caller, consent: Version, services: Services) -> bool:
+    """Say whether a caller may read a Consent: its patient, and those whom it names."""
+    resource = parse_stored((consent if consent.body else last_content(consent, services)).body)
+    reading = Reading(directory_of([resource], services), services.zone, services.canonical)
+    return may_read_consent(caller, resource, reading)

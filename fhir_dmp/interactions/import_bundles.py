@@ -12,17 +12,21 @@ from fhir_dmp.errors import DmpError, StoreUnavailable
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions.bundle_entries import payload_of
-from fhir_dmp.interactions.exchange import Answer
-from fhir_dmp.interactions.import_outcome import Importer, Outcome, derived_id, made
+from fhir_dmp.interactions.import_outcome import Importer, Outcome, derived_id
+from fhir_dmp.interactions.import_repeats import repeated
 
 
 def import_bundle(importer: Importer, name: str, bundle: Json) -> Iterator[Outcome]:
-    """Carry out a batch (one outcome for each entry that writes) or a transaction (one outcome)."""
+    """Carry out a batch (one outcome for each entry that writes) or a transaction (one outcome).
+
+    Raises:
+        DmpError: nothing of it was stored.
+    """
+    if is_submission(bundle):
+        yield submission(importer, name, bundle)
+        return
     since = instant(importer.services.clock.now_ms())
-    if not is_submission(bundle):
-        bundle = repeatable(bundle)
-    answer = importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, {})))
-    responses = _responses(answer)
+    responses = _sent(importer, repeatable(bundle))
     if bundle.get("type") == "transaction":
         changed = any(_changed(response, since) for response in responses)
         yield Outcome(name, "stored" if changed else "unchanged", warnings=_warnings(responses))
@@ -33,17 +37,18 @@ def import_bundle(importer: Importer, name: str, bundle: Json) -> Iterator[Outco
 
 
 def submission(importer: Importer, name: str, bundle: Json) -> Outcome:
-    """Store one submission (a CDA wrapped from its header)."""
+    """Store one submission (ITI-65)."""
     try:
-        answer = importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, {})))
+        return Outcome(name, "stored", warnings=_warnings(_sent(importer, bundle)))
     except StoreUnavailable:
         raise
     except DmpError as error:
-        return made(name, error)
-    return Outcome(name, "stored", warnings=_warnings(_responses(answer)))
+        return repeated(importer, name, bundle, error)
 
 
-def _responses(answer: Answer) -> list[Json]:
+def _sent(importer: Importer, bundle: Json) -> list[Json]:
+    """Hand a bundle to the server and return its responses, entry by entry."""
+    answer = importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, {})))
     return [entry["response"] for entry in orjson.loads(answer.body or b"{}").get("entry", ())]
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from fhir_dmp.audit.codec import decode, encode
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import BadRequest, DmpError
-from fhir_dmp.fhir.moments import moment_ms
+from fhir_dmp.fhir.dates import moment
 from fhir_dmp.fhir.resource import Json, dump, is_id
 from fhir_dmp.interactions.audit_events import named_patient
 from fhir_dmp.interactions.import_outcome import Importer, Outcome, derived_id, refused
@@ -91,7 +91,7 @@ def _decoded(value: object) -> AuditRecord:
 
 
 def _received(event: Json) -> AuditRecord:
-    recorded = moment_ms(str(event.get("recorded")))
+    recorded = moment(event.get("recorded"))
     if recorded is None:
         raise BadRequest("An AuditEvent names the instant of its recording.", expression="AuditEvent.recorded")
     id_ = event.get("id")

@@ -55,10 +55,14 @@ def _code(issue: Issue) -> str:
     return issue.details[0].code if issue.details else issue.code
 
 
+def is_repetition(error: DmpError) -> bool:
+    """Say whether a publication was refused because the same content is there under its uniqueId."""
+    return any(coding.code == "doublon-uniqueid" for issue in error.issues for coding in issue.details)
+
+
 def made(name: str, error: DmpError) -> Outcome:
-    """Return the outcome of a publication that failed: a document that is there with the same content is unchanged."""
-    codes = {coding.code for issue in error.issues for coding in issue.details}
-    if "doublon-uniqueid" in codes:
+    """Return the outcome of the publication of one document that was refused."""
+    if is_repetition(error):
         return Outcome(name, "unchanged", reason="already stored")
     return refused(name, error)
 

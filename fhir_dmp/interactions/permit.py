@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_dmp.access.consent import Reading
 from fhir_dmp.access.consent_rules import check_consent, may_write_consent
-from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Op
 from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.facts import PatientFacts
@@ -17,16 +16,17 @@ from fhir_dmp.access.writing import Change, may_write
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.labels import visibility_of
 from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
-from fhir_dmp.documents.metadata import is_archived
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
-from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions import authorise, gather
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.ports import AuditQuery, Version
+from fhir_dmp.ports import AuditQuery, HistoryQuery, Version
 from fhir_dmp.search.query import Term, both
+from fhir_dmp.terminology.sharing import is_archived
+from fhir_dmp.terminology.visibility import HIDDEN_FROM_REPRESENTATIVES, MASKED
 
 LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 
@@ -34,13 +34,19 @@ LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 @dataclass(frozen=True, slots=True)
 class Permit:
     """A permitted write. patient: `Patient/id` of the record. resource: what to store instead of what was sent, when a
-    rule completes it. issues: warnings. details: what the audit keeps (labels before and after).
+    rule completes it. issues: warnings. details: what the audit keeps (labels before and after). transactions: numbers
+    of the DMP's transactions that the write is (`TD3.3a`).
     """
 
     patient: str | None = None
     resource: Json | None = None
     issues: tuple[Issue, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
+    transactions: tuple[str, ...] = ()
+
+    def kind(self, interaction: str) -> str:
+        """Return the kind of the audit record: the interaction and its transactions."""
+        return "#".join((interaction, *self.transactions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +145,10 @@ def _consent(call: Call, intent: _Intent, services: Services) -> Permit:
         raise Unprocessable(issues=issues)
     if patient is None:
         return Permit()
-    facts = gather.facts_of(patient, services)
-    decision = enter(call.caller, Op.CONSENT_WRITE, facts, services.access)
+    decision, facts = gather.decided(call.caller, Op.CONSENT_WRITE, patient, services)
     decision = may_write_consent(call.caller, decision, intent.after, intent.before, facts, reading)
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
+        raise refusal(decision, services.canonical, intent.type)
     return Permit(patient=patient)
 
 
@@ -153,16 +158,35 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
         return _administered(call, intent)
     patient = _patient(intent)
     assert patient is not None
+    past = _past(intent, patient, services)
     circumstances = Circumstances(
         services.documents,
         minor=_is_minor(gather.facts_of(patient, services), services),
         successor=_is_replaced(intent, services),
-        consulted=_is_consulted(intent, patient, services),
+        consulted=past.read_by_patient,
     )
     settled = settle(intent.before, intent.after, circumstances)
     for op in _ops(intent.before, settled):
-        _decide(call, op, intent, settled, patient, services)
-    return Permit(patient=patient, resource=settled, details=_label_details(intent.before, settled))
+        _decide(call, replace(past, op=op, after=document_facts(settled)), patient, services)
+    return Permit(
+        patient=patient,
+        resource=settled,
+        details=_label_details(intent.before, settled),
+        transactions=tuple(_transactions(intent.before, settled)),
+    )
+
+
+def _transactions(before: Json, after: Json) -> Iterator[str]:
+    """Yield the numbers of the transactions that a change of attributes is (dmp-fhir 3.0)."""
+    changed = set(visibility_of(before)) ^ set(visibility_of(after))
+    if MASKED in changed:
+        yield "TD3.3a"
+    if changed - {MASKED}:
+        yield "TD3.3b"
+    if before.get("status") != after.get("status") == "entered-in-error":
+        yield "TD3.3c"
+    if is_archived(before) != is_archived(after):
+        yield "TD3.3d"
 
 
 def _ops(before: Json, after: Json) -> Iterator[Op]:
@@ -180,18 +204,42 @@ def _label_details(before: Json, after: Json) -> tuple[tuple[str, str], ...]:
     return () if old == new else (("labels-before", " ".join(old) or "N"), ("labels-after", " ".join(new) or "N"))
 
 
-def _is_consulted(intent: _Intent, patient: str, services: Services) -> bool:
-    """Say whether the trail holds a consultation of the document by the patient; only a new hiding label asks."""
+def _past(intent: _Intent, patient: str, services: Services) -> Change:
+    """Return the change as far as it depends on what was before. Only a new hiding label makes the past matter."""
     assert intent.before is not None
     assert intent.after is not None
+    added = set(visibility_of(intent.after)) - set(visibility_of(intent.before)) - {MASKED}
+    return Change(
+        Op.UPDATE_LABEL,
+        before=document_facts(intent.before),
+        shown_before=HIDDEN_FROM_REPRESENTATIVES in added and _was_shown(intent, services),
+        read_by_patient=bool(added) and _is_consulted(intent, patient, services),
+    )
+
+
+def _was_shown(intent: _Intent, services: Services) -> bool:
+    """Say whether the document was hidden from the representatives once, and then made visible to them (W8)."""
     assert intent.current is not None
-    if not set(visibility_of(intent.after)) - set(visibility_of(intent.before)) - {"MASQUE_PS"}:
-        return False
-    name = f"DocumentReference/{intent.current.id}/"
+    key, before = intent.current.key, None
+    while True:
+        page = services.store.history(HistoryQuery(type=key.type, id=key.id, count=100, before_seq=before))
+        for version in page.versions:
+            if version.body and HIDDEN_FROM_REPRESENTATIVES in visibility_of(parse_stored(version.body)):
+                return True
+        if page.next_seq is None:
+            return False
+        before = page.next_seq
+
+
+def _is_consulted(intent: _Intent, patient: str, services: Services) -> bool:
+    """Say whether the trail holds a consultation of the document by the patient."""
+    assert intent.current is not None
+    name = str(intent.current.key)
 
     def by_patient(entry: AuditRecord) -> bool:
-        read = entry.kind in ("read", "vread", "iti-68") and entry.outcome == "0"
-        return read and entry.actor == Actor.PATIENT.value and any(each.startswith(name) for each in entry.what)
+        read = entry.kind in ("read", "vread", "history", "iti-68") and entry.outcome == "0"
+        seen = any(each.split("/_history/")[0] == name for each in entry.what)
+        return read and seen and entry.actor == Actor.PATIENT.value
 
     return bool(services.store.audit(AuditQuery(patient=patient, count=1, keep=by_patient)).records)
 
@@ -217,12 +265,9 @@ def _is_replaced(intent: _Intent, services: Services) -> bool:
     return bool(services.store.find("DocumentReference", node, 1))
 
 
-def _decide(call: Call, op: Op, intent: _Intent, after: Json, patient: str, services: Services) -> None:
-    assert intent.before is not None
-    facts = gather.facts_of(patient, services)
-    decision = enter(call.caller, op, facts, services.access, documents=True)
+def _decide(call: Call, wanted: Change, patient: str, services: Services) -> None:
+    decision, facts = gather.decided(call.caller, wanted.op, patient, services, documents=True)
     if decision.permitted:
-        wanted = Change(op, document_facts(intent.before), document_facts(after))
         decision = may_write(call.caller, decision, wanted, facts, services.access)
     if not decision.permitted:
         raise refusal(decision, services.canonical, "DocumentReference")

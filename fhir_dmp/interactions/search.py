@@ -13,7 +13,7 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import BadRequest, Issue
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
-from fhir_dmp.fhir.links import absolute
+from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import dump
 from fhir_dmp.interactions import include, projection, record, scoping
@@ -59,10 +59,13 @@ def search(call: Call, types: tuple[str, ...], services: Services, *, compartmen
     query = parse(ask.types, ask.pairs, services.registry, _rules(ask, call, services))
     scope = scoping.to_search(call, query, _label(ask.types), services, compartment=ask.compartment)
     node = scope.narrowed(query.node)
-    page = services.store.search(_search(ask, query, node, scope.count_all))
-    entries = _entries(call, query, page, scope, services)
+    page = services.store.search(_search(ask, query, node, scope))
+    shown = scope.release(page.versions)
+    found = dict.fromkeys(place for version, _ in shown if (place := _record_of(version)) is not None)
+    patients = scope.patients or tuple(found)
+    entries = _entries(call, query, shown, patients, services)
     answer = _bundle(call, ask, query, page, entries, services)
-    record.keep(services, *_records(call, ask, scope, services))
+    record.keep(services, *_records(call, ask, patients, scope, services))
     return Answer(body=answer)
 
 
@@ -126,15 +129,19 @@ def fingerprint(call: Call) -> str:
 def _rules(ask: _Ask, call: Call, services: Services) -> ParseRules:
     compartment = tuple(ask.compartment.split("/", 1)) if ask.compartment else None
     return replace(
-        rules_of(services, strict=call.info.strict),
+        rules_of(services, strict=call.info.strict, base=call.info.base),
         compartment=compartment if compartment and len(compartment) == 2 else None,
     )
 
 
-def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
+def _record_of(version: Version) -> str | None:
+    return f"Patient/{version.id}" if version.type == "Patient" else version.patient
+
+
+def _search(ask: _Ask, query: Query, node: Node, scope: scoping.Scope) -> Search:
     counting = query.summary == "count" or query.count == 0
     # An estimate would cost as much as the count that it stands for.
-    wants_total = query.total in ("accurate", "estimate") or counting or (count_all and query.total != "none")
+    wants_total = query.total in ("accurate", "estimate") or counting or (scope.count_all and query.total != "none")
     sort = query.sort or (SortKey("_lastUpdated", descending=True),)
     cursor = ask.cursor
     position = cursor.position if cursor else None
@@ -147,18 +154,20 @@ def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
         before=position if cursor and cursor.backward else None,
         bound=cursor.bound if cursor and position else None,
         total=wants_total,
+        each=scope.each,
     )
 
 
-def _entries(call: Call, query: Query, page: Page, scope: scoping.Scope, services: Services) -> list[Entry]:
-    shown = scope.release(page.versions)
-    entries = [_entry(version, body, "match", query, services) for version, body in shown]
-    if query.includes and page.versions:
-        found, overflow = include.included(call, query, page.versions, services)
-        entries += [_entry(version, body, "include", query, services) for version, body in found]
+def _entries(
+    call: Call, query: Query, shown: Sequence[include.Found], patients: Sequence[str], services: Services
+) -> list[Entry]:
+    entries = [_entry(call, version, body, "match", query, services) for version, body in shown]
+    if query.includes and shown:
+        found, overflow = include.included(call.caller, query, shown, patients, services)
+        entries += [_entry(call, version, body, "include", query, services) for version, body in found]
         if overflow:
             entries.append(
-                _outcome(
+                outcome(
                     [
                         Issue(
                             "too-costly",
@@ -168,32 +177,34 @@ def _entries(call: Call, query: Query, page: Page, scope: scoping.Scope, service
                     ]
                 )
             )
-    issues = [*_ignored(query), *scope.issues]
+    issues = list(ignored(query))
     if issues:
-        entries.append(_outcome(issues))
+        entries.append(outcome(issues))
     return entries
 
 
-def _ignored(query: Query) -> Iterable[Issue]:
+def ignored(query: Query) -> Iterable[Issue]:
+    """Say which parameters were not applied."""
     for name, why in query.ignored:
         yield Issue("not-supported", f"The parameter '{name[:60]}' was not applied: {why}", severity="warning")
 
 
-def _outcome(issues: Sequence[Issue]) -> Entry:
+def outcome(issues: Sequence[Issue]) -> Entry:
+    """Return the entry that carries what a search has to say."""
     return Entry(body=dump(operation_outcome(tuple(issues))), mode="outcome")
 
 
-def _entry(version: Version, body: bytes, mode: str, query: Query, services: Services) -> Entry:
+def _entry(call: Call, version: Version, body: bytes, mode: str, query: Query, services: Services) -> Entry:
     if query.elements or query.summary in ("true", "text", "data"):
         body = projection.project_bytes(body, query.summary, query.elements, services)
-    if version.type == "DocumentReference":
-        body = absolute(body, services.base)
-    return Entry(full_url=f"{services.base}/{version.type}/{version.id}", body=body, mode=mode)
+    base = call.info.base
+    body = on_the_wire(version.type, body, base)
+    return Entry(full_url=f"{base}/{version.type}/{version.id}", body=body, mode=mode)
 
 
 def _bundle(call: Call, ask: _Ask, query: Query, page: Page, entries: Sequence[Entry], services: Services) -> bytes:
     now = services.clock.now_ms()
-    links = [("self", _self(ask, query, services))]
+    links = [("self", _self(call, ask, query))]
     if ask.cursor is not None:
         links.append(("first", _link(call, ask, None, 0, False, now, services)))
     for relation, position, backward in (("next", page.next, False), ("previous", page.previous, True)):
@@ -217,23 +228,32 @@ def _link(
         caller=fingerprint(call),
         expires_ms=now_ms + PAGE_TTL_MS,
     )
-    return f"{_url(ask, services)}?{PAGE}={seal(cursor, services.cursor_key)}"
+    return f"{_url(call, ask)}?{PAGE}={seal(cursor, services.cursor_key)}"
 
 
-def _url(ask: _Ask, services: Services) -> str:
-    return f"{services.base}/{ask.path}" if ask.path else services.base
+def _url(call: Call, ask: _Ask) -> str:
+    return f"{call.info.base}/{ask.path}" if ask.path else call.info.base
 
 
-def _self(ask: _Ask, query: Query, services: Services) -> str:
+def _self(call: Call, ask: _Ask, query: Query) -> str:
     """Return the self link: what was applied, in the client's own words."""
     types = [pair for pair in ask.pairs if pair[0] == "_type"] if len(ask.types) > 1 and not ask.compartment else []
-    pairs = (*types, *query.applied)
-    applied = f"?{urlencode(pairs, safe=':/|,$')}" if pairs else ""
-    return _url(ask, services) + applied
+    return self_link(_url(call, ask), (*types, *query.applied))
 
 
-def _records(call: Call, ask: _Ask, scope: scoping.Scope, services: Services) -> list[AuditRecord]:
+def self_link(url: str, applied: Sequence[tuple[str, str]]) -> str:
+    """Return a URL with the parameters that were applied."""
+    return f"{url}?{urlencode(applied, safe=':/|,$')}" if applied else url
+
+
+def _records(
+    call: Call, ask: _Ask, patients: Sequence[str], scope: scoping.Scope, services: Services
+) -> list[AuditRecord]:
+    """Return one record for each patient whose record was searched (security 6.2)."""
     kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
     kind = "search-system" if len(ask.types) != 1 else kind
-    patients: Sequence[str | None] = scope.patients or (None,)
-    return [record.record(call, kind, services, patient=each, query=call.info.raw) for each in patients]
+    each: Sequence[str | None] = patients or (None,)
+    return [
+        record.record(call, kind, services, patient=p, query=call.info.raw, details=scope.grounds.get(p or "", ()))
+        for p in each
+    ]

@@ -17,6 +17,7 @@ from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.resource import Json, dump, stamped
+from fhir_dmp.fhir.subset import SUBSETTED
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.remembered import marks_of
@@ -24,13 +25,14 @@ from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
 from fhir_dmp.search.terms import Terms
+from fhir_dmp.terminology.national import FR_CORE
+from fhir_dmp.terminology.sharing import MHD, PDSM
 
-SUBSETTED = "SUBSETTED"
 #: Profiles whose rules this server applies, by the start of their URL: those of documents and of the INS identity.
 JUDGED = (
-    "https://interop.esante.gouv.fr/ig/fhir/pdsm/",
-    "https://profiles.ihe.net/ITI/MHD/",
-    "https://hl7.fr/ig/fhir/core/",
+    f"{PDSM}/",
+    f"{MHD}/",
+    f"{FR_CORE}/",
 )
 
 
@@ -152,7 +154,7 @@ def commit(
     done = services.store.commit(
         Commit(
             writes=tuple(writes),
-            claims=(*plan.claims, *marks_of(writes, {key: version.patient for key, version in previous.items()})),
+            claims=_claims(plan, marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
             audit=records,
@@ -160,6 +162,12 @@ def commit(
     )
     services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    """Return the claims of a plan and the marks of its writes; a mark that the plan claims for itself is that claim."""
+    own = {claim.key for claim in plan.claims}
+    return (*plan.claims, *(mark for mark in marks if mark.key not in own))
 
 
 def _versioned(reference: str, numbers: Mapping[str, int]) -> str:

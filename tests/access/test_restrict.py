@@ -12,7 +12,6 @@ from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Effect, Op
 from fhir_dmp.access.document import access_terms, document_facts
 from fhir_dmp.access.facts import PatientFacts
-from fhir_dmp.access.matrix import PROFESSION
 from fhir_dmp.access.restrict import restrict
 from fhir_dmp.access.visibility import visible
 from fhir_dmp.definitions import each_json, load_json
@@ -21,7 +20,7 @@ from fhir_dmp.identity.caller import Caller
 from fhir_dmp.search.match import matches
 from fhir_dmp.search.query import Everything, Nothing
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.terminology.aliases import TRE_A03_CLASS, canonical_identifier, canonical_system
+from fhir_dmp.terminology.aliases import PROFESSION, TRE_A03_CLASS, canonical_identifier, canonical_system
 from tests.access.people import (
     ADMIN,
     AUDITOR,

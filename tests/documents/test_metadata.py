@@ -7,7 +7,6 @@ import pytest
 from fhir_dmp.documents.links import conditional, identifier_query, literal, resolver, rewrite, uuid_id
 from fhir_dmp.documents.metadata import (
     hash_fault,
-    is_archived,
     list_kind,
     media_type,
     same_hash,
@@ -15,6 +14,7 @@ from fhir_dmp.documents.metadata import (
     uniques,
 )
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.sharing import is_archived
 from tests.documents import build
 from tests.documents.record import BASE, blob_of
 

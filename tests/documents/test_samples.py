@@ -12,11 +12,11 @@ from fhir_dmp.patients.identity import IdentityRules
 from fhir_dmp.patients.ins import InsRules
 from tests.documents.record import NOW, Record, X
 
-SAMPLES = Path(__file__).resolve().parents[1] / "samples/pdsm"
+FILES = Path(__file__).resolve().parents[1] / "files/pdsm"
 
 
 def sample(name: str) -> Json:
-    found: Json = json.loads((SAMPLES / f"{name}.json").read_bytes())
+    found: Json = json.loads((FILES / f"{name}.json").read_bytes())
     return found
 
 

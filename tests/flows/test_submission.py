@@ -243,13 +243,12 @@ REFUSED: list[tuple[str, Callable[[Json], None], str, str, str]] = [
 ]
 
 
-@pytest.mark.statement("dmp-fhir 9.5/72", "dmp-fhir 9.5/73")
+@pytest.mark.statement("dmp-fhir 9.5/66", "dmp-fhir 9.5/67", "dmp-fhir 9.5/68", "dmp-fhir 9.5/69", "dmp-fhir 9.5/71")
+@pytest.mark.statement("dmp-fhir 9.5/72", "dmp-fhir 9.5/73", "dmp-fhir 9.5/74", "dmp-fhir 9.5/75", "dmp-fhir 9.5/77")
+@pytest.mark.statement("dmp-fhir 9.5/83")
 @pytest.mark.parametrize(
     ("spoil", "code", "place"),
-    [
-        pytest.param(spoil, code, place, id=name, marks=pytest.mark.statement(f"dmp-fhir 9.5/{number}"))
-        for name, spoil, number, code, place in REFUSED
-    ],
+    [pytest.param(spoil, code, place, id=f"9.5-{number}: {name}") for name, spoil, number, code, place in REFUSED],
 )
 def test_a_faulty_submission_is_422_names_the_entry_and_leaves_no_trace(
     dossier: Dossier, spoil: Callable[[Json], None], code: str, place: str

@@ -17,22 +17,23 @@ EMBEDDED = ("memory", "sqlite")
 EVERYWHERE = (*EMBEDDED, "mongo-wire")
 
 
-def _opened(name: str, folder: Path) -> Iterator[World]:
-    store = STORES[name](folder)
-    yield make_world(store, DMP_STORE_ALLOW_STANDALONE="true")
+def opened(name: str, folder: Path | None = None, **environ: str) -> Iterator[World]:
+    """Yield a server over a new store, with settings as `DMP_*` variables."""
+    store = STORES[name](folder or Path())
+    yield make_world(store, None, DMP_STORE_ALLOW_STANDALONE="true", **environ)
     store.close()
 
 
 @pytest.fixture(params=EMBEDDED)
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A server over a new, empty store."""
-    yield from _opened(request.param, tmp_path)
+    yield from opened(request.param, tmp_path)
 
 
 @pytest.fixture(params=EVERYWHERE)
 def wide(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A server over a new, empty store, one of them on the other side of a socket."""
-    yield from _opened(request.param, tmp_path)
+    yield from opened(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -6,22 +6,21 @@ from fhir_dmp.errors import Gone
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
 from fhir_dmp.interactions import authorise, record
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.read import absent, key_of
+from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.services import Services
 
 
 def meta(call: Call, services: Services) -> Answer:
     """Return Parameters with the instance's Meta."""
-    key = key_of(call.path)
-    version = services.store.read(key)
-    if version is None:
-        raise absent(key)
-    allowed = authorise.to_read(call, version, "read", services)
+    version = current(call, services)
+    allowed = authorise.to_read(call, version, services)
     if version.deleted:
         raise Gone(f"This {version.type} was deleted.")
     shown: Json = {
         "resourceType": "Parameters",
         "parameter": [{"name": "return", "valueMeta": parse_stored(version.body)["meta"]}],
     }
-    record.keep(services, record.record(call, "operation", services, patient=allowed.patient, what=[str(key)]))
-    return Answer(body=dump(shown))
+    what = [authorise.reference(version)]
+    entry = record.record(call, "operation", services, patient=allowed.patient, what=what, details=allowed.details)
+    record.keep(services, entry)
+    return Answer(body=dump(shown), headers=allowed.headers)
