@@ -94,11 +94,9 @@ def test_the_index_of_statements_is_current() -> None:
 
 
 #: Written in parts, so that this file does not hold what it looks for.
-_FOREIGN = re.compile(
-    "|".join(["/tmp/" + "wt", "/opt/" + "venv", "/ro" + "ot/", r"(?<![\w.])/wor" + "k/", "Cla" + "ude", "Anthro" + "pic",
-              "sub" + "agent", "work" + "tree", "co-authored" + "-by", "as an " + "AI"]),
-    re.IGNORECASE,
-)  # fmt: skip
+_WORDS = ("Cla" + "ude", "Anthro" + "pic", "sub" + "agent", "work" + "tree", "co-authored" + "-by", "as an " + "AI")
+_PLACES = ("/tmp/" + "wt", "/opt/" + "venv", "/ro" + "ot/", r"(?<![\w.])/wor" + "k/")
+_FOREIGN = re.compile("|".join((*_PLACES, *_WORDS)), re.IGNORECASE)
 
 
 def test_no_file_holds_a_path_of_somebodys_machine_or_speaks_of_how_it_was_made() -> None:
