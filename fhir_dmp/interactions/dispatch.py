@@ -111,7 +111,7 @@ def kind_of(call: Call) -> str:
     if any(part.startswith("$") for part in path):
         return "operation"
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
-        if path[0] == "Patient":
+        if path in (("Patient",), ("Patient", "_search")):
             return patient_search.kind_of({name.partition(":")[0] for name, _ in call.query})
         return {"DocumentReference": "iti-67", "List": "iti-66"}.get(path[0], "search-type")
     if "_history" in path:

@@ -160,6 +160,8 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 def agree(life: Life) -> None:
     """Check that Patient and Consents tell one story."""
     state = life.state
+    acts = [act.resource for act in life.acts.values()]
+    assert patient_facts(life.person.resource, acts, {}, NOW, X).dossier is state.status
     stored = life.person.resource
     closed = any(extension["url"] == CLOSING for extension in stored.get("extension", []))
     assert (state.status is Status.CLOSED) == closed == (stored["active"] is False)
