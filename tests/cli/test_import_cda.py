@@ -13,7 +13,7 @@ from tests import samples
 from tests.cli.calling import CommandLine
 from tests.world import World
 
-SAMPLES = Path(__file__).resolve().parents[1] / "samples/cda"
+SAMPLES = Path(__file__).resolve().parents[1] / "files/cda"
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data/cda"
 LEVEL_3 = (SAMPLES / "consultation-level3.xml").read_bytes()
 #: The public samples hold INS of the test authority, and old ones with wrong keys.

@@ -110,9 +110,6 @@ class World:
         self.verifier = Verifier(signing_keys(), self.issuer, self.base)
         self.app = FhirApplication(self, self.metrics, AccessLog(self.log, background=False))
 
-    def turned_away(self, address: str, request_id: str, reason: str) -> None:
-        self.turned.append(reason)
-
     def handle(self, call: Call) -> Answer:
         self.calls.append(call)
         if isinstance(self.answer, BaseException):
