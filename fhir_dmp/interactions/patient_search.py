@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from fhir_dmp.access.decide import HOLDERS, enter
 from fhir_dmp.access.decision import Decision, Effect, Op
-from fhir_dmp.access.facts import Dossier
 from fhir_dmp.access.refusal import blocked_notice, refusal
 from fhir_dmp.documents.metadata import unique_key
 from fhir_dmp.errors import BadRequest, Issue
@@ -20,6 +19,7 @@ from fhir_dmp.identity.caller import Actor, Caller, Mode
 from fhir_dmp.interactions import gather
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.patients.dossier import Status
 from fhir_dmp.search.query import Query
 from fhir_dmp.terminology.national import INS_SYSTEMS
 
@@ -104,7 +104,7 @@ def _existence(caller: Caller, patient: str, services: Services) -> Decision | N
     """Return the decision on telling of a dossier, None when there is none to tell of."""
     facts = gather.facts_of(patient, services)
     own = caller.actor is Actor.PATIENT and caller.patient == patient.partition("/")[2]
-    if facts.dossier in (Dossier.NONE, Dossier.OPPOSED) and not own:
+    if facts.dossier in (Status.NONE, Status.OPPOSED) and not own:
         return None
     decision = enter(caller, Op.EXIST, facts, services.access)
     return decision if decision.permitted else None

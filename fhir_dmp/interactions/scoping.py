@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from fhir_dmp.access.decision import Op
-from fhir_dmp.access.facts import Dossier
 from fhir_dmp.access.joins import joined_types, restrict_joins
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.restrict import restrict
@@ -21,6 +20,7 @@ from fhir_dmp.interactions import gather, known, masks, patient_search, showing
 from fhir_dmp.interactions.authorise import Pairs, decided, grounds, need, readable
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.patients.dossier import Status
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Chain, Everything, Ids, Node, Not, Nothing, Query, both, either
 
@@ -233,7 +233,7 @@ def _of_record(caller: Caller, patient: str, type_: str, query: Query, services:
     """
     documents = type_ == "DocumentReference"
     decision, facts = gather.decided(caller, Op.SEARCH, patient, services, documents=documents)
-    if facts.dossier is Dossier.NONE and not _is_self(caller, patient):
+    if facts.dossier is Status.NONE and not _is_self(caller, patient):
         return _Part(Nothing())
     if type_ == "Consent" and caller.actor is Actor.PROFESSIONAL:
         return _Part(_consents(caller, patient, services))

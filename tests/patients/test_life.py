@@ -25,7 +25,7 @@ from fhir_dmp.patients import consents
 from fhir_dmp.patients.blocks import BLOCK, plan_block, plan_unblock
 from fhir_dmp.patients.closing import CLOSE, GRANTS, REOPEN, closing_motive, plan_closing, plan_reopening
 from fhir_dmp.patients.doctors import plan_doctor
-from fhir_dmp.patients.dossier import Status, dossier_status
+from fhir_dmp.patients.dossier import Status
 from fhir_dmp.patients.grants import Candidate
 from fhir_dmp.patients.oppositions import OPPOSE, plan_opposition
 from fhir_dmp.patients.parameters import Arguments, Who, read_arguments
@@ -161,7 +161,7 @@ def agree(life: Life) -> None:
     """Check that Patient and Consents tell one story."""
     state = life.state
     acts = [act.resource for act in life.acts.values()]
-    assert dossier_status(life.person.resource, acts, base=X) is state.status
+    assert patient_facts(life.person.resource, acts, {}, NOW, X).dossier is state.status
     stored = life.person.resource
     closed = any(extension["url"] == CLOSING for extension in stored.get("extension", []))
     assert (state.status is Status.CLOSED) == closed == (stored["active"] is False)
