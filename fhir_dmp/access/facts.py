@@ -9,26 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from enum import StrEnum
 
 from fhir_dmp.access.consent import ConsentKind, Reading, Statement, consent_kind, kinds_of, statements, subject_of
 from fhir_dmp.access.parties import Party, PartyKind, codings, identifiers, local, objects, parties
 from fhir_dmp.fhir.ages import full_years, next_midnight
 from fhir_dmp.fhir.dates import NEVER, validity
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.patients.dossier import Status
 from fhir_dmp.terminology.national import CLOSING
 
 #: Relationships of a legal protection measure of an adult: HL7 guardian and mandates; French guardianships.
 PROTECTION = frozenset({"GUARD", "POWATT", "DPOWATT", "HPOWATT", "SPOWATT", "TUTEUR", "CURATEUR", "MSVG", "MANDATAIRE"})
-
-
-class Dossier(StrEnum):
-    """The state of a record."""
-
-    NONE = "none"
-    ACTIVE = "active"
-    CLOSED = "closed"
-    OPPOSED = "opposed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ class PatientFacts:
     """
 
     patient: str
-    dossier: Dossier
+    dossier: Status
     now_ms: int
     zone: tzinfo = UTC
     birth: str | None = None
@@ -106,7 +97,7 @@ def patient_facts(
     zone: where dates without offset are read.
     """
     if patient is None:
-        return PatientFacts("", Dossier.NONE, now_ms, zone)
+        return PatientFacts("", Status.NONE, now_ms, zone)
     name = str(patient.get("id", ""))
     reading = Reading(directory, zone, canonical_base)
     mine = [consent for consent in consents if subject_of(consent) == f"Patient/{name}"]
@@ -157,7 +148,7 @@ def _is_secret(statement: Statement) -> bool:
     return all(party.kind is PartyKind.RELATIVE for party in statement.parties)
 
 
-def _dossier(patient: Json, consents: Sequence[Json], current: Sequence[Statement], base: str) -> Dossier:
+def _dossier(patient: Json, consents: Sequence[Json], current: Sequence[Statement], base: str) -> Status:
     openings = [consent for consent in consents if consent_kind(consent, base) is ConsentKind.OPENING]
     ever = any(
         isinstance(consent.get("provision"), dict)
@@ -170,13 +161,13 @@ def _dossier(patient: Json, consents: Sequence[Json], current: Sequence[Statemen
     permitted = any(s.kind is ConsentKind.OPENING and s.permit for s in current)
     active = patient.get("active") is not False
     if closed and not (active and permitted and not denied):
-        return Dossier.CLOSED
+        return Status.CLOSED
     if denied:
-        return Dossier.CLOSED if ever else Dossier.OPPOSED
+        return Status.CLOSED if ever else Status.OPPOSED
     if permitted and active:
-        return Dossier.ACTIVE
+        return Status.ACTIVE
     # Opened once, and neither open now nor said to be closed: nothing is shown rather than too much.
-    return Dossier.CLOSED if ever else Dossier.NONE
+    return Status.CLOSED if ever else Status.NONE
 
 
 def _professionals(found: Sequence[Party]) -> Iterator[str]:

@@ -14,7 +14,6 @@ from fhir_dmp.access.parties import Party, PartyKind, codings, objects, parties,
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients.consents import profession_extension
-from fhir_dmp.patients.dossier import Status
 from fhir_dmp.patients.parameters import Who
 from fhir_dmp.patients.state import DossierState, Right
 from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
@@ -26,7 +25,7 @@ def dossier_state(patient: Held, consents: Sequence[Held], facts: PatientFacts, 
     """Return the state of one dossier. consents: all of its Consents, newest first; facts: read from the same."""
     return DossierState(
         patient=patient,
-        status=Status(facts.dossier.value),
+        status=facts.dossier,
         rights=tuple(_right(held, facts, reading) for held in consents),
         practitioners=tuple(
             _whom(parties(reference, patient.resource, reading.directory))
