@@ -68,11 +68,11 @@ def _contents(settings: Settings) -> str:
 
     with opened(settings) as services:
         if not isinstance(services.store, SqliteStore):
-            return "not offered for this store: it verifies itself"
+            return "not offered for this store"
         wrong = services.store.verify(services.terms)
     if wrong:
         more = f" (and {len(wrong) - _SHOWN} more)" if len(wrong) > _SHOWN else ""
-        raise OSError(f"{'; '.join(wrong[:_SHOWN])}{more}: restore a backup, or run reindex if only terms differ")
+        raise OSError(f"{'; '.join(wrong[:_SHOWN])}{more}: restore a backup; after an upgrade, run reindex first")
     return "every index row agrees with its resource"
 
 

@@ -17,13 +17,13 @@ from fhir_dmp.identity.caller import Actor, Mode
 from fhir_dmp.patients.ins import has_valid_key
 from fhir_dmp.ports import AuditQuery, HistoryQuery
 from fhir_dmp.store.memory import MemoryStore
-from fhir_dmp.terminology.national import INS_NIR
+from fhir_dmp.terminology import national
 from tests.world import Client, FixedClock, World, make_world
 
 Json = dict[str, Any]
 SCHEMA = Path(__file__).resolve().parents[2] / "../shared/data/cda-xsd/CDA_extended.xsd"
 ANOUK, BASILE, CORENTIN, ANGE, MINOR = (person.ins for person in people.PATIENTS)
-INS = INS_NIR
+INS = national.INS_NIR
 
 
 @pytest.fixture(scope="module")
