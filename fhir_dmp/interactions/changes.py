@@ -5,6 +5,7 @@ A lone interaction commits one plan; a transaction joins many in one commit; so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -181,6 +182,13 @@ def check_match(current: Version | None, conditions: Preconditions) -> None:
 
 def patch(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
     """Decide a patch: 200 with a new version, or 200 unchanged when it says what is already so."""
+    return rewritten(call, key, lambda before: patching.apply(before, payload, services).resource, services, conditions)
+
+
+def rewritten(
+    call: Call, key: Key, rewrite: Callable[[Json], Json], services: Services, conditions: Preconditions
+) -> Change:
+    """Decide a change that is made out of the current content: a patch, or an operation on one resource."""
     offers(key.type, "patch")
     current = services.store.read(key)
     if current is None:
@@ -190,9 +198,9 @@ def patch(call: Call, key: Key, payload: Payload, services: Services, conditions
     authorise.to_see(call, current, services)
     check_match(current, conditions)
     before = parse_stored(current.body)
-    patched = patching.apply(before, payload, services)
-    allowed = permit.to_write(call, "patch", key.type, before, patched.resource, services, current=current)
-    after = allowed.resource or patched.resource
+    asked = rewrite(before)
+    allowed = permit.to_write(call, "patch", key.type, before, asked, services, current=current)
+    after = allowed.resource or asked
     issues = (*checked(after, services), *allowed.issues)
     if same_content(before, after):
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)

@@ -13,10 +13,10 @@ from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
-from fhir_dmp.documents.attributes import changed_document, changed_list
+from fhir_dmp.documents.attributes import Act, changed_document, changed_list
 from fhir_dmp.documents.labels import LabelContext
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
-from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.resource import Json, same_content
 from fhir_dmp.interactions import authorise, gather
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
@@ -148,12 +148,14 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
     if intent.before is None or intent.after is None:
         return _administered(call, intent)
     patient = _patient(intent)
-    assert patient is not None
+    if patient is None:  # of no record: whoever stored it by its id
+        return _administered(call, intent)
     facts = gather.facts_of(patient, services)
     labels = LabelContext(services.documents, _is_minor(facts, services))
     replaced = _is_replaced(intent, services)
     change = changed_document(intent.before, intent.after, labels, services.documents, replaced=replaced)
-    for act in change.acts:
+    unnamed = () if change.acts or same_content(intent.before, change.resource) else (Act.LABEL,)
+    for act in (*change.acts, *unnamed):  # a change of meta or of the base label alone needs a hand on labels too
         _decide(call, Op(act.value), intent.before, change.resource, patient, services)
     return Permit(patient=patient, resource=change.resource, issues=change.issues, details=change.details)
 
