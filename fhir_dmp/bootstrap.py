@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from os import urandom
 from pathlib import Path
 from queue import SimpleQueue
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,18 +20,22 @@ from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
-from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
-from fhir_dmp.fhir.resource import Json
+from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
+from fhir_dmp.fhir.bucket import bucket
+from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
-from fhir_dmp.interactions.dispatch import handle
+from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, ResourceStore
+from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.terminology.codes import Codes
@@ -47,17 +51,22 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+@lru_cache(maxsize=4096)
+def _bucket(patient: str) -> int:
+    return bucket(patient.removeprefix("Patient/"))
+
+
 class RandomIds:
-    """UUIDs of version 7 whose 12 bits after the version hash the patient, so that one patient's rows sort together."""
+    """UUIDs of version 7 whose 12 bits after the version are the patient's bucket (fhir/bucket.py)."""
 
     def resource(self, patient: str | None = None) -> str:
         """Return a new logical id."""
-        bucket = int.from_bytes(hashlib.blake2b(patient.encode(), digest_size=2).digest(), "big") if patient else None
-        low = secrets.randbits(74)
-        a = (bucket if bucket is not None else low >> 62) & 0xFFF
-        value = (time.time_ns() // 1_000_000 & (1 << 48) - 1) << 80
-        value |= 0x7 << 76 | a << 64 | 0b10 << 62 | low & (1 << 62) - 1
-        return str(uuid.UUID(int=value))
+        low = int.from_bytes(urandom(10), "big")
+        carried = _bucket(patient) if patient else low >> 68
+        head = time.time_ns() // 1_000_000 & (1 << 48) - 1
+        digits = f"{head:012x}7{carried:03x}{low & (1 << 62) - 1 | 1 << 63:016x}"
+        # Spelled out here because uuid.UUID takes longer than all the rest; this runs several times a request.
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def token(self) -> str:
         """Return an unguessable string."""
@@ -124,9 +133,17 @@ class Wired(Services):
         """Answer one FHIR request."""
         return handle(call, self)
 
+    def refused(self, call: Call, error: DmpError) -> None:
+        """Record a request that was refused before it became an interaction."""
+        refused(call, error, self)
+
     def capability(self) -> Json:
         """Return the CapabilityStatement of what is running."""
         return statement(self)
+
+    def terms(self, version: Version) -> Terms:
+        """Return the index terms of a stored version, for `reindex`."""
+        return index_terms(parse_stored(version.body), self)
 
     def patient_id(self, system: str | None, value: str) -> str | None:
         """Return the logical id of the patient with this INS (any authority when the system is None)."""
@@ -135,6 +152,15 @@ class Wired(Services):
             if found is not None:
                 return found
         return None
+
+    def ins_of(self, value: str) -> tuple[str, str] | None:
+        """Return (system, INS) under which a patient of this store is known by this number."""
+        known = ((system, value) for system in INS_SYSTEMS if patient_by_identifier(system, value, self) is not None)
+        return next(known, None)
+
+    def close(self) -> None:
+        """Flush and release the store."""
+        self.store.close()
 
 
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
@@ -167,7 +193,13 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         events=event_kinds(definitions.read("audit/events.toml"), settings.canonical_base),
         site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
-        verifier=Verifier(keyring.signing_keys(folder), issuer, base, settings.security.token_leeway_s),
+        verifier=Verifier(
+            keyring.signing_keys(folder),
+            issuer,
+            base,
+            settings.security.token_leeway_s,
+            anywhere=not settings.server.base_url,
+        ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
     )
@@ -230,6 +262,7 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
         age_of_majority=documents.age_of_majority,
         skew_ms=documents.clock_skew_minutes * 60_000,
         fhir_documents=documents.fhir_documents,
+        zone=zone_of(settings.server.timezone),
         operator_name=documents.operator_name,
         operator_oid=documents.operator_oid,
     )
@@ -243,3 +276,13 @@ def _matrix(settings: Settings) -> Matrix:
         return parse_matrix(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def demo_accounts() -> list[str]:
+    """Return lines that present the people of the demonstration record."""
+    return list(demo.lines())
+
+
+def load_demo(services: Wired) -> None:
+    """Load the demonstration record; a second time changes nothing."""
+    demo.load(services, services.handle)

@@ -3,6 +3,7 @@
 DmpError
   BadRequest 400 invalid          Unauthenticated 401 login     Forbidden 403 forbidden
   NotFound 404 not-found          MethodNotAllowed 405          NotAcceptable 406
+    Hidden 404 (looks unknown)
   Conflict 409 conflict           Gone 410 deleted              PreconditionFailed 412 conflict
     DuplicateKey 409 duplicate      ClaimLost (retried)           VersionConflict 412
   TooLarge 413 too-long           UnsupportedMedia 415          RangeNotSatisfiable 416
@@ -101,6 +102,10 @@ class NotFound(DmpError):
 
     status = 404
     default_code = "not-found"
+
+
+class Hidden(NotFound):
+    """The thing exists and must look as if it did not: only the audit trail learns the difference."""
 
 
 class MethodNotAllowed(DmpError):

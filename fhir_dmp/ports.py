@@ -32,6 +32,7 @@ class Version:
     """One stored version. `body` is the exact JSON served (empty on a deletion); times in ms since the epoch, UTC.
 
     method: the interaction that made it (POST, PUT, PATCH, DELETE). blob: sha-256 of the content of a Binary.
+    seq: unique to the version; each write of a commit takes the next one, in order.
     """
 
     type: str
@@ -56,7 +57,8 @@ class Write:
     """One new version to store.
 
     version: the number of this version; the current one must be `version - 1` (0: the resource must not exist; a
-    tombstone counts as existing). body: exact JSON with id and meta already set. deleted: a tombstone, body empty.
+    tombstone counts as existing). body: exact JSON with id and meta already set. deleted: a tombstone, body empty; its
+    terms are not searched, they only tell the history whose it is (HistoryQuery.node).
     """
 
     type: str
@@ -68,6 +70,10 @@ class Write:
     method: str = "POST"
     deleted: bool = False
     blob: str | None = None
+
+
+#: `Claim.seen` of a mark: a claim that is never lost and only says that a commit touched something (see `stamps`).
+MARK = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +245,12 @@ class ResourceStore(Protocol):
     def sequence(self) -> int:
         """Return the sequence of the last commit that readers can see."""
 
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return, for each claim key, the sequence of the last commit that claimed it (0: none that is remembered).
+
+        One point read: what was derived from the store stays true as long as the stamps of its marks do.
+        """
+
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing; the only way to write. Durable when it returns.
 
@@ -261,6 +273,9 @@ class ResourceStore(Protocol):
 
         Returns the last id done, or None when the type is finished. Safe to run beside writers and to restart.
         """
+
+    def sweep(self) -> int:
+        """Remove staged contents that no version names and that are older than a day; return how many."""
 
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type are stored (approximate is fine)."""

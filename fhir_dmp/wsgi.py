@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from multiprocessing import util
 
+from fhir_dmp import bootstrap
 from fhir_dmp.configuration import load
 from fhir_dmp.http import app
 
-# The one place that knows every adapter; not needed to check the types here.
-bootstrap = importlib.import_module("fhir_dmp.bootstrap")
 services = bootstrap.build(load())
 if os.environ.get("FHIR_DMP_DEMO") == "load":
     bootstrap.load_demo(services)
 # A worker is a child process: it runs these on a graceful stop, and no atexit handler.
-util.Finalize(None, services.store.close, exitpriority=10)
+util.Finalize(None, services.close, exitpriority=10)
 application = app.application(services)

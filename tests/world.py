@@ -16,11 +16,12 @@ from typing import Any
 
 from fhir_dmp.bootstrap import Wired, build
 from fhir_dmp.http.app import application
-from fhir_dmp.identity.caller import PROFESSION_SYSTEM, Actor, Caller, Mode
+from fhir_dmp.identity.caller import Actor, Caller, Mode
 from fhir_dmp.identity.scopes import maximum
 from fhir_dmp.identity.tokens import Validity, claims_of, sign
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.settings import Settings
+from fhir_dmp.terminology.aliases import PROFESSION
 
 from . import samples
 
@@ -214,7 +215,7 @@ class World:
                 name="CARLIER Hippolyte",
                 professional=professional,
                 structure=structure,
-                roles=((PROFESSION_SYSTEM, profession),),
+                roles=((PROFESSION, profession),),
                 mode=mode,
                 **more,
             )

@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from enum import StrEnum
 
-from fhir_dmp.access.moments import interval, validity
 from fhir_dmp.access.parties import Party, PartyKind, codings, listed, local, objects, parties
+from fhir_dmp.fhir.dates import ALWAYS, NEVER, covered, validity
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.search.query import MINUS_INFINITY, PLUS_INFINITY
+from fhir_dmp.terminology.aliases import ACT_REASON
 
-ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 KIND_ALIAS = "https://dmp.example/fhir/CodeSystem/dmp-consent-kind"
 
 
@@ -62,8 +61,8 @@ class Statement:
     kind: ConsentKind
     permit: bool
     parties: tuple[Party, ...] = ()
-    low_ms: int = MINUS_INFINITY
-    high_ms: int = PLUS_INFINITY
+    low_ms: int = ALWAYS
+    high_ms: int = NEVER
     said_ms: int = 0
     purposes: frozenset[str] = frozenset()
     narrow: bool = False
@@ -133,7 +132,7 @@ def statements(consent: Json, reading: Reading) -> Iterator[Statement]:
 
 
 def _base(consent: Json, kind: ConsentKind, reading: Reading) -> Statement:
-    said = interval(consent.get("dateTime"), reading.zone)
+    said = covered(consent.get("dateTime"), reading.zone)
     rights, classes = _delegated(consent, reading.canonical_base)
     return Statement(
         consent=f"Consent/{consent.get('id', '')}",

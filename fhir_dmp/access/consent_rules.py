@@ -24,12 +24,13 @@ from fhir_dmp.access.consent import (
 from fhir_dmp.access.decision import Decision, Effect
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import health_profession
-from fhir_dmp.access.moments import interval
 from fhir_dmp.access.parties import Party, PartyKind, codings, is_caller, objects, parties
 from fhir_dmp.access.relation import active_delegation
 from fhir_dmp.errors import Issue
+from fhir_dmp.fhir.dates import covered
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.patients.consents import profession_extension
 
 DOCTOR_PROFESSION = "10"
 _YEAR_MS = 366 * 86_400_000
@@ -129,7 +130,7 @@ def _provision(consent: Json, provision: Json, kind: ConsentKind, reading: Readi
 def _period(consent: Json, provision: Json, rule: _Kind, reading: Reading) -> Iterator[Issue]:
     period = provision.get("period")
     bounds = period if isinstance(period, dict) else {}
-    start, end = interval(bounds.get("start"), reading.zone), interval(bounds.get("end"), reading.zone)
+    start, end = covered(bounds.get("start"), reading.zone), covered(bounds.get("end"), reading.zone)
     place = "Consent.provision.period"
     for name, found in (("start", start), ("end", end)):
         if name in bounds and found is None:
@@ -137,7 +138,7 @@ def _period(consent: Json, provision: Json, rule: _Kind, reading: Reading) -> It
     if start and end and end[1] <= start[0]:
         yield _issue("The period ends before it starts.", place, "value")
     if rule.period:
-        since = start or interval(consent.get("dateTime"), reading.zone)
+        since = start or covered(consent.get("dateTime"), reading.zone)
         if end is None:
             yield _issue("A delegation needs a period with an end.", place, "required")
         elif since is not None and end[1] - since[0] > _YEAR_MS + 86_400_000:
@@ -217,9 +218,26 @@ def may_write_consent(
         return decision
     if kind is None or subject_of(consent) != facts.reference:
         return _refused(decision, "consent-writer")
+    if set(_professions(consent, reading)) - set(_professions(before or {}, reading)):
+        return _refused(decision, "consent-writer")  # a profession is proved by a token, not by whoever writes it
     if not _writer(caller, kind, consent, before, facts, reading):
         return _refused(decision, "consent-writer")
     return replace(decision, row="W10", obligations=(*decision.obligations, "notify:N7"))
+
+
+def _professions(consent: Json, reading: Reading) -> Iterator[tuple[Party, str, str]]:
+    """Yield the professions that a Consent keeps of its actors, as `$dmp-autoriser` recorded them."""
+    url = profession_extension(reading.canonical_base)
+    waiting = objects(consent.get("provision"))
+    while waiting:
+        provision = waiting.pop()
+        waiting.extend(objects(provision.get("provision")))
+        for actor in objects(provision.get("actor")):
+            for extension in objects(actor.get("extension")):
+                if extension.get("url") == url:
+                    for party in parties(actor.get("reference"), consent, reading.directory):
+                        for system, code in codings(extension.get("valueCoding")):
+                            yield party, system, code
 
 
 def _refused(decision: Decision, reason: str, status: int = 403) -> Decision:

@@ -12,23 +12,23 @@ from typing import Any
 
 from fhir_dmp.access.parties import codings, identifiers, local, objects, target
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology import visibility
 from fhir_dmp.terminology.aliases import (
     PROFESSIONAL,
     STRUCTURE,
+    TRE_A00_PRODUCER,
     TRE_A07_VISIBILITY,
     TRE_A08_CONFIDENTIALITY,
     canonical_system,
 )
+from fhir_dmp.terminology.sharing import is_archived
 
-ARCHIVED = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-ext-is-archived"
-PRODUCERS = "https://mos.esante.gouv.fr/NOS/TRE_A00-ProducteurDocNonPS/FHIR/TRE-A00-ProducteurDocNonPS"
-
-MASKED = "masque_ps"
-INVISIBLE_PATIENT = "invisible_patient"
-INVISIBLE_REPRESENTATIVES = "invisible_representants_legaux"
-VISIBILITY = frozenset({MASKED, INVISIBLE_PATIENT, INVISIBLE_REPRESENTATIVES})
-#: Base confidentiality, the only other codes that say nothing about visibility.
-BASE = frozenset({"u", "l", "m", "n", "r", "v"})
+#: The codes as they are compared: folded to lower case.
+MASKED = visibility.MASKED.lower()
+INVISIBLE_PATIENT = visibility.HIDDEN_FROM_PATIENT.lower()
+INVISIBLE_REPRESENTATIVES = visibility.HIDDEN_FROM_REPRESENTATIVES.lower()
+VISIBILITY = frozenset(code.lower() for code in visibility.VISIBILITY)
+BASE = frozenset(code.lower() for code in visibility.BASE)
 UNKNOWN_LABEL = "unknown"
 #: Beside `unknown`: the code claims to be of TRE_A07 and does not exist there, which no writer may send.
 INVALID_LABEL = "invalid"
@@ -115,12 +115,8 @@ def _codes(value: Any) -> frozenset[str]:
     return frozenset(code.lower() for _, code in codings(value))
 
 
-def is_archived(resource: Json) -> bool:
-    """Say whether the archive extension of a DocumentReference or List is true; absent reads as false."""
-    return any(
-        extension.get("url") == ARCHIVED and extension.get("valueBoolean") is True
-        for extension in objects(resource.get("extension"))
-    )
+def _tells_producer(system: str) -> bool:
+    return canonical_system(system) == TRE_A00_PRODUCER
 
 
 class _People:
@@ -156,7 +152,7 @@ class _People:
             self._identified(resource)
             qualifications = [part.get("code") for part in objects(resource.get("qualification"))]
             for value in (resource.get("code"), resource.get("specialty"), resource.get("type"), *qualifications):
-                self.producers.update(code for system, code in codings(value) if canonical_system(system) == PRODUCERS)
+                self.producers.update(code for system, code in codings(value) if _tells_producer(system))
         return resource
 
     def _identified(self, holder: Json) -> None:

@@ -12,11 +12,12 @@ from datetime import UTC, tzinfo
 from enum import StrEnum
 
 from fhir_dmp.access.consent import ConsentKind, Reading, Statement, consent_kind, kinds_of, statements, subject_of
-from fhir_dmp.access.moments import full_years, validity
 from fhir_dmp.access.parties import Party, PartyKind, codings, identifiers, local, objects, parties
+from fhir_dmp.fhir.ages import full_years, next_midnight
+from fhir_dmp.fhir.dates import NEVER, validity
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.national import CLOSING
 
-CLOSING = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition/dmp-fermeture"
 #: Relationships of a legal protection measure of an adult: HL7 guardian and mandates; French guardianships.
 PROTECTION = frozenset({"GUARD", "POWATT", "DPOWATT", "HPOWATT", "SPOWATT", "TUTEUR", "CURATEUR", "MSVG", "MANDATAIRE"})
 
@@ -57,7 +58,8 @@ class PatientFacts:
     patient: logical id, "" when unknown. birth: FHIR date. doctors: PSIdNat of the médecins traitants. blocks,
     feeding, delegations, apps, team_consents: statements in force. authorisations: those in force and those expired.
     break_glass_refusal, regulation_refusal: the statement that refuses the mode, None when it is allowed.
-    secret: the patient keeps care from the representatives.
+    secret: the patient keeps care from the representatives. until_ms: the first moment at which something begins, ends
+    or comes of age, so that the facts are others without any change of the record.
     """
 
     patient: str
@@ -77,6 +79,7 @@ class PatientFacts:
     delegations: tuple[Statement, ...] = ()
     apps: tuple[Statement, ...] = ()
     secret: bool = False
+    until_ms: int = NEVER
 
     @property
     def reference(self) -> str:
@@ -130,7 +133,20 @@ def patient_facts(
         delegations=_of(current, ConsentKind.DELEGATION, permit=True),
         apps=_of(current, ConsentKind.APP, permit=True),
         secret=any(s.kind is ConsentKind.TEAM_INFORMATION and not s.permit and _is_secret(s) for s in current),
+        until_ms=min(bound for bound in _bounds(said, directory, now_ms, zone) if bound > now_ms),
     )
+
+
+def _bounds(said: Sequence[Statement], directory: Mapping[str, Json], now_ms: int, zone: tzinfo) -> Iterator[int]:
+    """Yield the moments at which somebody may come of age, or a statement, a membership or a link begins or ends."""
+    yield next_midnight(now_ms, zone)
+    for statement in said:
+        yield statement.low_ms
+        yield statement.high_ms
+    for resource in directory.values():
+        if resource.get("resourceType") in ("CareTeam", "RelatedPerson"):
+            for part in (resource, *objects(resource.get("participant"))):
+                yield from validity(part.get("period"), zone)
 
 
 def _of(current: Sequence[Statement], kind: ConsentKind, *, permit: bool) -> tuple[Statement, ...]:

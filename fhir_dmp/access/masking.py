@@ -6,25 +6,48 @@ from collections.abc import Iterator, Set
 from typing import Any
 
 from fhir_dmp.access.parties import local
-from fhir_dmp.fhir.resource import Json, references
+from fhir_dmp.fhir.resource import Json
 
 DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _MASKED: Json = {"extension": [{"url": DATA_ABSENT, "valueCode": "masked"}]}
 
 
 def references_to_check(resource: Json) -> tuple[str, ...]:
-    """Return the documents and lists (`DocumentReference/x`, `Binary/x`...) that a resource refers to."""
-    return tuple(dict.fromkeys(place for place in _places(resource) if place.split("/", 1)[0] in _HIDEABLE))
+    """Return the documents, contents and lists (`DocumentReference/x`...) that a resource refers to or attaches.
+
+    But for the contents of a document itself: who sees the document sees them.
+    """
+    outside = {key: part for key, part in resource.items() if key != "content"} if _is_document(resource) else resource
+    return tuple(dict.fromkeys(place for place in _places(outside) if place.split("/", 1)[0] in HIDEABLE))
 
 
-_HIDEABLE = frozenset({"DocumentReference", "Binary", "Bundle", "List"})
+#: What may be hidden from somebody who may enter the record.
+HIDEABLE = frozenset({"DocumentReference", "Binary", "Bundle", "List", "Consent"})
 
 
-def _places(resource: Json) -> Iterator[str]:
-    for reference, _ in references(resource):
-        place = local(reference)
+def _is_document(resource: Json) -> bool:
+    return resource.get("resourceType") == "DocumentReference"
+
+
+def _places(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        place = _place(value)
         if place is not None:
-            yield _relative(place)
+            yield place
+        for part in value.values():
+            yield from _places(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _places(part)
+
+
+def _place(value: Json) -> str | None:
+    """Return the `Type/id` that a Reference or an Attachment points at, None when it is neither."""
+    place = local(value)
+    url = value.get("url")
+    if place is None and isinstance(url, str):
+        place = url.split("/_history/", 1)[0]
+    return None if place is None else _relative(place)
 
 
 def _relative(place: str) -> str:
@@ -33,9 +56,9 @@ def _relative(place: str) -> str:
 
 
 def mask_references(resource: Json, hidden: Set[str]) -> Json:
-    """Return the resource with every reference to a hidden `Type/id` replaced by its data-absent form.
+    """Return the resource with references to, and attachments of, a hidden `Type/id` in their data-absent form.
 
-    Identifier and display go too: they describe what is hidden. The resource itself is returned when nothing changes.
+    Identifier, display, title go too: they describe what is hidden. Without any, the resource itself is returned.
     """
     masked = _masked(resource, hidden)
     return masked if isinstance(masked, dict) else resource
@@ -43,8 +66,7 @@ def mask_references(resource: Json, hidden: Set[str]) -> Json:
 
 def _masked(value: Any, hidden: Set[str]) -> Any:
     if isinstance(value, dict):
-        place = local(value)
-        if place is not None and _relative(place) in hidden:
+        if _place(value) in hidden:
             return _MASKED
         parts = {key: _masked(part, hidden) for key, part in value.items()}
         return parts if any(parts[key] is not value[key] for key in parts) else value

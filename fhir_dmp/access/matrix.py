@@ -13,18 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.terminology.aliases import NOS, PROFESSION, TRAINING
 
-PROFESSION = "urn:oid:1.2.250.1.71.1.2.7"
-TRAINING = "urn:oid:1.2.250.1.71.1.2.8"
 TITLE = "urn:oid:1.2.250.1.213.1.6.1.109"
 SOCIAL = "urn:oid:1.2.250.1.213.1.6.1.4"
 ROLE_BASED = "urn:oid:1.2.250.1.213.1.6.1.140"
 
-_NOS = "https://mos.esante.gouv.fr/NOS"
 #: Other spellings of the systems of professions.
 _SYSTEMS = {
-    f"{_NOS}/TRE_G15-ProfessionSante/FHIR/TRE-G15-ProfessionSante": PROFESSION,
-    f"{_NOS}/TRE_G16-ProfessionFormation/FHIR/TRE-G16-ProfessionFormation": TRAINING,
+    f"{NOS}/TRE_G15-ProfessionSante/FHIR/TRE-G15-ProfessionSante": PROFESSION,
+    f"{NOS}/TRE_G16-ProfessionFormation/FHIR/TRE-G16-ProfessionFormation": TRAINING,
     "1.2.250.1.71.1.2.7": PROFESSION,
     "1.2.250.1.71.1.2.8": TRAINING,
 }
@@ -36,6 +34,16 @@ Role = tuple[str, str]
 def health_profession(roles: Sequence[Role]) -> str | None:
     """Return the code of the health profession (TRE_G15, or in training TRE_G16) of a caller, None without one."""
     return next((code for system, code in roles if _SYSTEMS.get(system, system) in (PROFESSION, TRAINING)), None)
+
+
+def is_health_profession(system: str) -> bool:
+    """Say whether a code system is the one of health professions (TRE_G15), in any spelling."""
+    return _SYSTEMS.get(system, system) == PROFESSION
+
+
+def is_doctor_by_profession(roles: Sequence[Role]) -> bool:
+    """Say whether one of the roles is the profession of doctor (TRE_G15 10); a doctor in training is none yet."""
+    return any(is_health_profession(system) and code == "10" for system, code in roles)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from fhir_dmp.errors import (
     DmpError,
     Forbidden,
     Gone,
+    Hidden,
+    Issue,
     NotFound,
     Unauthenticated,
     Unavailable,
@@ -139,9 +141,18 @@ _ERRORS: dict[int, type[DmpError]] = {
 }
 
 
-def absent(type_: str = "resource") -> NotFound:
-    """Return the answer for an id that does not exist, and so for everything that must look like it."""
-    return NotFound(f"There is no {type_} with this id.")
+def absent(type_: str) -> NotFound:
+    """Return the answer for an id that does not exist. What is hidden answers with the same words."""
+    return NotFound(_absence(type_))
+
+
+def hidden(type_: str) -> Hidden:
+    """Return the answer for what exists and must look like an id that does not."""
+    return Hidden(_absence(type_))
+
+
+def _absence(type_: str) -> str:
+    return f"There is no {type_} with this id."
 
 
 def codings_of(reason: str, canonical_base: str) -> tuple[Coding, ...]:
@@ -154,13 +165,25 @@ def codings_of(reason: str, canonical_base: str) -> tuple[Coding, ...]:
     return (error, denial) if known.first else (denial, error)
 
 
-def refusal(decision: Decision | Verdict, canonical_base: str, type_: str = "resource") -> DmpError:
+def blocked_notice(canonical_base: str) -> Issue:
+    """Return what a blocked professional is told beside the little that may be shown of a record."""
+    reason = REASONS["blocked"]
+    return Issue(
+        "forbidden",
+        reason.english,
+        severity="warning",
+        details=codings_of("blocked", canonical_base),
+        text=f"{reason.french} / {reason.english}",
+    )
+
+
+def refusal(decision: Decision | Verdict, canonical_base: str, type_: str) -> DmpError:
     """Return the error that tells the caller no. Nothing in it depends on the record's content.
 
     type_: the resource type that was asked for, so that what is hidden answers word for word like an unknown id.
     """
     if decision.status == 404 or (decision.effect is Effect.FILTER and decision.status != 410):
-        return absent(type_)
+        return hidden(type_)
     if decision.status == 410:
         return Gone("The document was deleted by its author.")
     reason = decision.reason or "default-deny"

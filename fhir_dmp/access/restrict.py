@@ -14,8 +14,9 @@ from fhir_dmp.access.document import INVISIBLE_PATIENT, INVISIBLE_REPRESENTATIVE
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import Habilitation, Matrix
 from fhir_dmp.access.visibility import identities, sees_masked
-from fhir_dmp.identity.caller import STRUCTURE_SYSTEM, Actor, Caller
+from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.search.query import AnyTerm, Everything, Node, Not, Nothing, Term, both, either
+from fhir_dmp.terminology.aliases import STRUCTURE
 
 _UNKNOWN = "security-label.unknown=c:true"
 _DELETED = Not(Term("status=c:entered-in-error"))
@@ -82,7 +83,7 @@ def _mine(caller: Caller, decision: Decision) -> Node:
 def _colleagues(caller: Caller) -> Node:
     if caller.structure is None:
         return Nothing()
-    return Term(f"author.organization.identifier=s:{STRUCTURE_SYSTEM}|{caller.structure}")
+    return Term(f"author.organization.identifier=s:{STRUCTURE}|{caller.structure}")
 
 
 def _for_holder(caller: Caller, decision: Decision) -> Node:

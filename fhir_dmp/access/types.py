@@ -14,8 +14,9 @@ from enum import StrEnum
 from fhir_dmp.access.decision import Decision, Effect, Op
 from fhir_dmp.access.parties import local, objects
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor, Caller
+from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.search.query import AnyTerm, Everything, Node, Nothing, PatientCriterion, Term
+from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
 
 
 class Kind(StrEnum):
@@ -181,8 +182,11 @@ def _is_patient_search(names: Iterable[str], caller: Caller) -> bool:
     return bool(found & {"identifier", "_id"}) or ("birthdate" in found and bool(found & {"family", "name"}))
 
 
-def restrict_consents(caller: Caller, patient: str | None) -> Node:
-    """Return which Consents a search may find; `patient` is `Patient/id` when the search is limited to a record."""
+def restrict_consents(caller: Caller, patient: str | None, own_refs: Iterable[str] = ()) -> Node:
+    """Return which Consents a search may find; `patient` is `Patient/id` when the search is limited to a record.
+
+    own_refs: directory resources that are the caller.
+    """
     if caller.is_admin:
         return Everything()
     if caller.actor in (Actor.PATIENT, Actor.REPRESENTATIVE):
@@ -191,10 +195,10 @@ def restrict_consents(caller: Caller, patient: str | None) -> Node:
         return Nothing()
     keys: list[str] = []
     if caller.professional:
-        keys.append(f"{PROFESSIONAL_SYSTEM}|{caller.professional}")
+        keys.append(f"{PROFESSIONAL}|{caller.professional}")
     if caller.structure:
-        keys.append(f"{STRUCTURE_SYSTEM}|{caller.structure}")
+        keys.append(f"{STRUCTURE}|{caller.structure}")
     tokens = [f"actor.identifier=s:{key}" for key in keys] + [f"actor=d:{key}" for key in keys]
-    if caller.fhir_user:
-        tokens.append(f"actor=r:{caller.fhir_user}")
+    refs = {*own_refs, *((caller.fhir_user,) if caller.fhir_user else ())}
+    tokens.extend(f"actor=r:{place}" for place in sorted(refs))
     return AnyTerm(tuple(tokens)) if tokens else Nothing()

@@ -11,9 +11,12 @@ from fhir_dmp.access.document import INVISIBLE_REPRESENTATIVES, DocumentFacts
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import ROLE_BASED, Matrix
 from fhir_dmp.access.relation import is_doctor
-from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor, Caller
+from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
 
 _SEARCHES = (Op.SEARCH, Op.FIND_OWN)
+#: Those from whom labels and the matrix hide documents.
+_LABELLED = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE, Actor.PROFESSIONAL})
 
 
 def _hide(row: str) -> Verdict:
@@ -24,9 +27,9 @@ def identities(caller: Caller) -> frozenset[tuple[str, str]]:
     """Return the identifiers under which the caller may stand as an author: in person, or as the structure."""
     found: list[tuple[str, str]] = []
     if caller.professional:
-        found.append((PROFESSIONAL_SYSTEM, caller.professional))
+        found.append((PROFESSIONAL, caller.professional))
     if caller.structure:
-        found.append((STRUCTURE_SYSTEM, caller.structure))
+        found.append((STRUCTURE, caller.structure))
     return frozenset(found)
 
 
@@ -38,7 +41,7 @@ def is_author(caller: Caller, decision: Decision, document: DocumentFacts) -> bo
 
 def is_colleague(caller: Caller, document: DocumentFacts) -> bool:
     """Say whether an author belongs to the caller's structure (W3, W5), which does not open masked documents."""
-    return caller.structure is not None and (STRUCTURE_SYSTEM, caller.structure) in document.organisations
+    return caller.structure is not None and (STRUCTURE, caller.structure) in document.organisations
 
 
 def visible(
@@ -57,7 +60,7 @@ def visible(
     could see the document before it was deleted.
     """
     if not decision.permitted:
-        return Verdict(decision.effect, decision.row, decision.status, decision.reason)
+        return _refused(caller, decision, document, facts, rules, matrix)
     if caller.is_admin:
         return Verdict(Effect.PERMIT, "ADMIN")
     if document.patient is None or document.patient != facts.patient:
@@ -70,6 +73,17 @@ def visible(
     if decision.op in _SEARCHES:
         return _hide("D1")
     return Verdict(Effect.FILTER, "D1", 410, "deleted")
+
+
+def _refused(
+    caller: Caller, decision: Decision, document: DocumentFacts, facts: PatientFacts, rules: Rules, matrix: Matrix
+) -> Verdict:
+    """Say why the record is shut, but not of a document that would be hidden if it were open: a reason is a trace."""
+    refused = Verdict(decision.effect, decision.row, decision.status, decision.reason)
+    if decision.effect is Effect.FILTER or caller.actor not in _LABELLED or document.patient != facts.patient:
+        return refused
+    seen = _labels(caller, decision, document, facts, rules, matrix)
+    return seen if seen.effect is Effect.FILTER else refused
 
 
 def _keeps_deleted(caller: Caller, decision: Decision, document: DocumentFacts, *, deleted_asked: bool) -> bool:

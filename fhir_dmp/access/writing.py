@@ -21,7 +21,8 @@ from fhir_dmp.access.document import (
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.relation import is_doctor
 from fhir_dmp.access.visibility import identities, is_author, is_colleague
-from fhir_dmp.identity.caller import STRUCTURE_SYSTEM, Actor, Caller
+from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.terminology.aliases import STRUCTURE
 
 #: Producers (TRE_A00) that only a registered feeder may name as author.
 FEEDER_PRODUCERS = frozenset({"ALIM_AM", "AUTOMATE"})
@@ -99,7 +100,7 @@ def _writes_as_itself(caller: Caller, decision: Decision, document: DocumentFact
     """W1: an author is the caller or belongs to the caller's structure; signing alone does not make an author."""
     mine = identities(caller)
     if caller.actor in (Actor.STRUCTURE, Actor.FEEDER):
-        mine = frozenset(pair for pair in mine if pair[0] == STRUCTURE_SYSTEM)
+        mine = frozenset(pair for pair in mine if pair[0] == STRUCTURE)
         if caller.actor is Actor.FEEDER and document.producers & FEEDER_PRODUCERS:
             return True
     return bool(mine & document.authors or decision.own_refs & document.references) or is_colleague(caller, document)

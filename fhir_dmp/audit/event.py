@@ -10,21 +10,20 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from fhir_dmp.audit.kinds import BALP, EventKind, EventKinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.identity.caller import PROFESSIONAL_SYSTEM, STRUCTURE_SYSTEM, Actor
+from fhir_dmp.identity.caller import Actor
+from fhir_dmp.terminology.aliases import ACT_REASON, PROFESSIONAL, STRUCTURE, TRE_R248_ACCESS_MODE
+from fhir_dmp.terminology.national import HL7_IDENTIFIER_TYPES
 
-ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-ACCESS_MODE = "https://mos.esante.gouv.fr/NOS/TRE_R248_ModeAcces/FHIR/TRE-R248-ModeAcces"
 ENTITY_TYPE = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 ENTITY_ROLE = "http://terminology.hl7.org/CodeSystem/object-role"
 REQUEST_ID = {"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "code": "XrequestId"}
 SOURCE_TYPE = "http://terminology.hl7.org/CodeSystem/security-source-type"
 OTHER_ID = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/ihe-otherId"
-IDENTIFIER_TYPE = "http://terminology.hl7.org/CodeSystem/v2-0203"
 ROLE_CLASS = "http://terminology.hl7.org/CodeSystem/v3-RoleClass"
 
 _SYSTEM_OBJECT = {"system": ENTITY_TYPE, "code": "2", "display": "System Object"}
@@ -37,7 +36,6 @@ _HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
 #: Reason for access of those who come neither in normal mode nor as the patient.
 _PURPOSES = {"normal": "TREAT", "bris_de_glace": "BTG", "centre_15": "ETREAT"}
 _ACTOR_PURPOSES = {"FEEDER": "HPAYMT", "AUDITOR": "HSYSADMIN", "ADMIN": "HSYSADMIN"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +46,11 @@ class Site:
     observer: Json = field(default_factory=lambda: {"display": "fhir-dmp"})
 
 
-def instant(ms: int) -> str:
-    """Return a FHIR instant in UTC with milliseconds.
-
-    >>> instant(1767261600120)
-    '2026-01-01T10:00:00.120Z'
-    """
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
-
-
 def audit_event(record: AuditRecord, kinds: EventKinds, site: Site) -> Json:
     """Return the AuditEvent of a record; the same record always gives the same event."""
     when = instant(record.recorded_ms)
     if record.given is not None:
-        return _given(record, record.given, when)
+        return _given(record, record.given)
     kind = kinds.get(record.kind)
     event: Json = {
         "resourceType": "AuditEvent",
@@ -91,11 +79,21 @@ def audit_event(record: AuditRecord, kinds: EventKinds, site: Site) -> Json:
     return event
 
 
-def _given(record: AuditRecord, body: bytes, when: str) -> Json:
+def _given(record: AuditRecord, body: bytes) -> Json:
     """Return an event that a trusted feeder posted, under the id and instant of its reception."""
     posted: Json = json.loads(body)
-    meta = {**(posted.get("meta") or {}), "versionId": "1", "lastUpdated": when}
+    meta = {**(posted.get("meta") or {}), "versionId": "1", "lastUpdated": instant(received_ms(record))}
     return {**posted, "id": record.id, "meta": meta}
+
+
+#: The detail that keeps when an event came in that was recorded elsewhere and earlier.
+RECEIVED = "received"
+
+
+def received_ms(record: AuditRecord) -> int:
+    """Return when the trail took the record in: at once, but for events that a feeder reported later."""
+    found = next((value for name, value in record.details if name == RECEIVED), "")
+    return int(found) if found.isdigit() else record.recorded_ms
 
 
 def _meta(record: AuditRecord, kind: EventKind, when: str) -> Json:
@@ -107,9 +105,8 @@ def _meta(record: AuditRecord, kind: EventKind, when: str) -> Json:
 
 
 def _subtypes(record: AuditRecord, kind: EventKind, kinds: EventKinds) -> list[Json]:
-    number = record.kind.partition("#")[2]
-    extra: list[Json] = [{"system": kinds.transactions, "code": number}] if number else []
-    return [*kind.subtypes, *extra]
+    numbers = record.kind.split("#")[1:]
+    return [*kind.subtypes, *({"system": kinds.transactions, "code": number} for number in numbers)]
 
 
 def _agents(record: AuditRecord, kind: EventKind, site: Site) -> Iterator[Json]:
@@ -124,7 +121,7 @@ def _agents(record: AuditRecord, kind: EventKind, site: Site) -> Iterator[Json]:
     if record.professional and record.structure:
         yield {
             "type": {"coding": [{"system": ROLE_CLASS, "code": "PROV"}]},
-            "who": {"identifier": {"system": STRUCTURE_SYSTEM, "value": record.structure}},
+            "who": {"identifier": {"system": STRUCTURE, "value": record.structure}},
             "requestor": False,
         }
 
@@ -135,8 +132,8 @@ def _user(record: AuditRecord, kind: EventKind) -> Json:
     user: Json = {}
     national = _national(record)
     if national is not None:
-        code = "NPI" if national["system"] == PROFESSIONAL_SYSTEM else "PRN"
-        typed = {"type": {"coding": [{"system": IDENTIFIER_TYPE, "code": code}]}, **national}
+        code = "NPI" if national["system"] == PROFESSIONAL else "PRN"
+        typed = {"type": {"coding": [{"system": HL7_IDENTIFIER_TYPES, "code": code}]}, **national}
         user["extension"] = [{"url": OTHER_ID, "valueIdentifier": typed}]
     user["type"] = {"coding": [type_]}
     if record.roles:
@@ -163,9 +160,9 @@ def _user(record: AuditRecord, kind: EventKind) -> Json:
 
 def _national(record: AuditRecord) -> dict[str, str] | None:
     if record.professional:
-        return {"system": PROFESSIONAL_SYSTEM, "value": record.professional}
+        return {"system": PROFESSIONAL, "value": record.professional}
     if record.structure:
-        return {"system": STRUCTURE_SYSTEM, "value": record.structure}
+        return {"system": STRUCTURE, "value": record.structure}
     return None
 
 
@@ -175,7 +172,7 @@ def _purposes(record: AuditRecord) -> list[Json]:
     reason = _ACTOR_PURPOSES.get(record.actor) or _PURPOSES.get(record.mode, "TREAT")
     coding = [{"system": ACT_REASON, "code": reason}]
     if record.actor not in _ACTOR_PURPOSES:
-        coding.append({"system": ACCESS_MODE, "code": record.mode})
+        coding.append({"system": TRE_R248_ACCESS_MODE, "code": record.mode})
     return [{"coding": [part]} for part in coding]
 
 

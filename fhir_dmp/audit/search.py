@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fhir_dmp.audit.event import Site, audit_event
+from fhir_dmp.audit.event import Site, audit_event, received_ms
 from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import BadRequest
@@ -19,6 +19,9 @@ from fhir_dmp.search.query import And, AnyTerm, LastUpdated, Node, Op, Span, Ter
 from fhir_dmp.search.terms import Terms
 
 _PATIENT = "patient=r:"
+#: Records lie at the time that they tell; reported events came in up to so much later. Those that are even later are
+#: found by their date, not by _lastUpdated.
+LATE_MS = 31 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def audit_slice(
 
     def keep(record: AuditRecord) -> bool:
         found = terms(audit_event(record, kinds, site))
-        return matches(node, found, id_=record.id, updated_ms=record.recorded_ms)
+        return matches(node, found, id_=record.id, updated_ms=received_ms(record))
 
     return AuditSlice(patient, low, high, keep)
 
@@ -77,10 +80,11 @@ def _bounds(node: Node) -> tuple[int | None, int | None]:
     for part in _parts(node):
         if not (isinstance(part, LastUpdated) or (isinstance(part, Span) and part.key == "date")):
             continue
+        late = LATE_MS if isinstance(part, LastUpdated) else 0
         if part.op in (Op.EQ, Op.GE, Op.AP):
-            lows.append(part.low)
+            lows.append(part.low - late)
         if part.op in (Op.GT, Op.SA):
-            lows.append(part.high)
+            lows.append(part.high - late)
         if part.op in (Op.EQ, Op.LE, Op.AP):
             highs.append(part.high)
         if part.op in (Op.LT, Op.EB):

@@ -88,7 +88,7 @@ def date_time(text: str | None, zone: tzinfo) -> str | None:
     # isoformat of the zone gives seconds for historical local times; FHIR offsets have minutes.
     suffix = f"{offset[:3]}:{offset[3:]}" if offset else moment.strftime("%z")[:5]
     suffix = suffix if ":" in suffix else f"{suffix[:3]}:{suffix[3:]}"
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + suffix
+    return moment.isoformat(timespec="seconds")[:19] + suffix
 
 
 def instant(text: str | None, zone: tzinfo) -> str | None:

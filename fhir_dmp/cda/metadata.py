@@ -15,8 +15,8 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import TRE_A03_CLASS
 from fhir_dmp.terminology.codes import Code, Codes
 from fhir_dmp.terminology.national import RFC_3986
+from fhir_dmp.terminology.sharing import COMPREHENSIVE
 
-COMPREHENSIVE = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-comprehensive-document-reference"
 _REPORT = "10"
 _SIGNATURE = "E1762"
 _NORMAL = Concept("N", "2.16.840.1.113883.5.25", "Normal")

@@ -25,9 +25,15 @@ from fhir_dmp.terminology.national import (
     IDENTITY_STATUS,
     RFC_3986,
 )
+from fhir_dmp.terminology.sharing import (
+    DESIGNATION_TYPE,
+    INTENDED_RECIPIENT,
+    MHD_IDENTIFIER_TYPE,
+    PROVIDE_BUNDLE,
+    SOURCE_ID,
+    SUBMISSION_SET,
+)
 
-_MHD = "https://profiles.ihe.net/ITI/MHD"
-_PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition"
 _NAMESPACE = uuid.UUID("9d0c4c1e-6f0b-5d3e-8f5c-2b1f6b6f2a51")
 #: Sector "not defined" of TRE_R02: what a submission set says of a document without facility.
 _UNDEFINED_SECTOR = "SA43"
@@ -76,7 +82,7 @@ def wrap(data: bytes, codes: Codes, wrapping: Wrapping = ORDINARY, header: Heade
     entries = ((set_url, submission_set), (document_url, document), (binary_url, binary))
     return {
         "resourceType": "Bundle",
-        "meta": {"profile": [f"{_PDSM}/pdsm-comprehensive-provide-document-bundle"]},
+        "meta": {"profile": [PROVIDE_BUNDLE]},
         "type": "transaction",
         "entry": [
             {"fullUrl": url, "resource": resource, "request": {"method": "POST", "url": resource["resourceType"]}}
@@ -115,21 +121,21 @@ def _submission_set(
     designation = facility_coding(header, codes) or {"system": TRE_R02_SECTOR, "code": _UNDEFINED_SECTOR}
     number = uuid.uuid5(_NAMESPACE, f"{digest}/set").int
     recipients = [
-        {"url": f"{_PDSM}/pdsm-ext-intended-recipient", "valueReference": inside.party(party)}
+        {"url": INTENDED_RECIPIENT, "valueReference": inside.party(party)}
         for party in header.recipients
         if party.ids or party.name
     ]
     return {
         "resourceType": "List",
-        "meta": {"profile": [f"{_PDSM}/pdsm-submissionset-comprehensive"]},
+        "meta": {"profile": [SUBMISSION_SET]},
         "contained": inside.resources,
         "extension": [
             {
-                "url": f"{_MHD}/StructureDefinition/ihe-designationType",
+                "url": DESIGNATION_TYPE,
                 "valueCodeableConcept": {"coding": [designation]},
             },
             {
-                "url": f"{_MHD}/StructureDefinition/ihe-sourceId",
+                "url": SOURCE_ID,
                 "valueIdentifier": {"system": RFC_3986, "value": f"urn:oid:{wrapping.source}"},
             },
             *recipients,
@@ -137,7 +143,7 @@ def _submission_set(
         "identifier": [
             {
                 "use": "usual",
-                "type": {"coding": [{"system": f"{_MHD}/CodeSystem/IHE.MHD.MHDIdentifierType", "code": "uniqueId"}]},
+                "type": {"coding": [{"system": MHD_IDENTIFIER_TYPE, "code": "uniqueId"}]},
                 "system": RFC_3986,
                 "value": f"urn:oid:2.25.{number}",
             }

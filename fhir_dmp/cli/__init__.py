@@ -9,18 +9,21 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 
 import click
 
 from fhir_dmp import __version__
 
-#: Command -> what it does, in one line. The module of the same name holds `command`.
+#: Command -> what it does, in one line. The module of the same name (`import_` for import) holds `command`.
 COMMANDS = {
     "serve": "Run the server.",
     "token": "Print an access token signed with this server's key.",
     "check": "Check configuration, store, keys, clock and mail.",
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",
+    "import": "Import resources, bundles, CDA documents and exported records.",
+    "export": "Export the whole record of a patient.",
 }
 
 
@@ -35,7 +38,8 @@ class LazyGroup(click.Group):
         """Import a command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"fhir_dmp.cli.{cmd_name.replace('-', '_')}")
+        name = cmd_name.replace("-", "_") + ("_" if iskeyword(cmd_name) else "")
+        module = importlib.import_module(f"fhir_dmp.cli.{name}")
         command: click.Command = module.command
         return command
 
@@ -59,9 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from fhir_dmp.errors import ConfigurationError, DmpError
 
     try:
-        group.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # click returns the status of an Exit here; commands themselves return nothing.
+        status = group.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        sys.exit(status or 0)
     except click.Abort:
         _fail("interrupted", 130)
     except click.UsageError as error:

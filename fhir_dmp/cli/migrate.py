@@ -1,4 +1,7 @@
-"""`fhir-dmp migrate`: bring the store's schema up to date. Restartable: doing it twice changes nothing."""
+"""`fhir-dmp migrate`: bring the store's schema up to date, and clear what aborted uploads left.
+
+Restartable: doing it twice changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import click
 
 @click.command("migrate")
 def command() -> None:
-    """Bring the store's schema up to date.
+    """Bring the store's schema up to date, and remove contents that nothing refers to.
 
     Example: fhir-dmp migrate && fhir-dmp reindex
     """
@@ -19,3 +22,4 @@ def command() -> None:
     with opened(settings) as services:
         services.store.ping()
         click.echo(f"{settings.store.url.partition(':')[0]}: up to date")
+        click.echo(f"contents that nothing refers to: {services.store.sweep()} removed")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from pathlib import Path
+from shlex import quote
+from typing import Any
 
 import click
 
@@ -48,8 +52,8 @@ def command(
 
 
 def _run(demo: bool) -> None:
-    from fhir_dmp import configuration
-    from fhir_dmp.cli.opening import bootstrap, opened
+    from fhir_dmp import bootstrap, configuration
+    from fhir_dmp.cli.opening import opened
 
     settings = configuration.load()
     _check_open_access(settings.server.access, settings.server.host)
@@ -65,9 +69,10 @@ def _run(demo: bool) -> None:
     with _shared_metrics(settings.server.workers):
         with opened(settings) as services:
             if demo and not in_memory:
-                bootstrap().load_demo(services)
+                bootstrap.load_demo(services)
             _announce(services.base, demo, settings.server.access == "open")
-        _serve(settings.server.host, port, settings.server.workers, settings.server.threads)
+        server = settings.server
+        wsgi_server("fhir_dmp.wsgi:application", server.host, port, server.workers, server.threads).serve()
 
 
 @contextmanager
@@ -123,21 +128,35 @@ def _announce(base: str, demo: bool, is_open: bool) -> None:
 
 
 def _announce_demo(base: str, is_open: bool) -> None:
-    from fhir_dmp.cli.opening import bootstrap
+    from fhir_dmp import bootstrap
 
-    for line in bootstrap().demo_accounts():
+    for line in bootstrap.demo_accounts():
         click.echo(line)
-    authorization = "" if is_open else ' -H "Authorization: Bearer $(fhir-dmp token --as admin)"'
+    authorization = "" if is_open else f' -H "Authorization: Bearer $({_token_command()})"'
     click.echo(f"Try       curl{authorization} '{base}/Patient?_pretty=true'")
 
 
-def _serve(host: str, port: int, workers: int, threads: int) -> None:
+#: What another terminal must know to find the same store and keys.
+_SHARED = ("DMP_CONFIG", "DMP_STORE_URL", "DMP_SECURITY_KEYS_DIR", "DMP_SERVER_BASE_URL", "DMP_SERVER_ISSUER")
+
+
+def _token_command() -> str:
+    """Return a shell command that prints a token, from any folder: same store and configuration as this server."""
+    program = Path(sys.argv[0])
+    found = program.stem == "fhir-dmp" and program.is_file()
+    words = [str(program.absolute())] if found else [sys.executable, "-m", "fhir_dmp.cli"]
+    given = [f"{name}={quote(os.environ[name])}" for name in _SHARED if name in os.environ]
+    return f"cd {quote(str(Path.cwd()))} && {' '.join([*given, *map(quote, words)])} token --as admin"
+
+
+def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:
+    """Return granian with our options for a WSGI application `module:name`; `serve()` runs it until it is stopped."""
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    Granian(
-        "fhir_dmp.wsgi:application",
+    return Granian(
+        application,
         address=host,
         port=port,
         interface=Interfaces.WSGI,
@@ -148,5 +167,5 @@ def _serve(host: str, port: int, workers: int, threads: int) -> None:
         workers_kill_timeout=30,
         backpressure=max(threads * 16, 64),
         websockets=False,
-        log_level=LogLevels.warning,
-    ).serve()
+        log_level=LogLevels.error,
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from fhir_dmp.cli.opening import Operated
+    from fhir_dmp.bootstrap import Wired
     from fhir_dmp.identity.applicants import Application
 
 _MODES = ("normal", "bris_de_glace", "centre_15")
@@ -61,7 +61,7 @@ def command(
         click.echo(_signed(_identified(asked, patient, services), services, ttl))
 
 
-def _identified(asked: Application, patient: str, services: Operated) -> Application:
+def _identified(asked: Application, patient: str, services: Wired) -> Application:
     """Replace national health identities by what a token may hold: the record's id, or a pseudonym."""
     from fhir_dmp.identity.applicants import PERSONS
 
@@ -80,7 +80,7 @@ def _identified(asked: Application, patient: str, services: Operated) -> Applica
     return replace(asked, id="", subject=own or _pseudonym(asked.id, services), patient=context)
 
 
-def _pseudonym(ins: str, services: Operated) -> str:
+def _pseudonym(ins: str, services: Wired) -> str:
     """Name a person without telling who it is: the same INS gives the same name on this server only."""
     from fhir_dmp import keyring
 
@@ -88,7 +88,7 @@ def _pseudonym(ins: str, services: Operated) -> str:
     return hmac.new(key, ins.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def _signed(asked: Application, services: Operated, ttl: int | None) -> str:
+def _signed(asked: Application, services: Wired, ttl: int | None) -> str:
     from fhir_dmp.errors import BadRequest
     from fhir_dmp.identity.applicants import EMERGENCY_TTL_S, caller_of
     from fhir_dmp.identity.caller import Mode

@@ -24,6 +24,11 @@ class Act:
     author: Professional
 
     @property
+    def system(self) -> str:
+        """The OID of the code system of the type: LOINC, or TRE_A05 for what LOINC does not name."""
+        return "2.16.840.1.113883.6.1" if self.code[0].isdigit() else "1.2.250.1.213.1.1.4.12"
+
+    @property
     def stamp(self) -> str:
         """The date as CDA writes it."""
         return self.date.replace("-", "") + "090000+0100"
@@ -130,7 +135,7 @@ def _document(act: Act, templates: str, body: str) -> bytes:
         ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><realmCode code="FR"/>'
         '<typeId root="2.16.840.1.113883.1.3" extension="POCD_HD000040"/>'
         f'<templateId root="2.16.840.1.113883.2.8.2.1"/><templateId root="1.2.250.1.213.1.1.1.1"/>{templates}'
-        f'<id root="{act.unique}"/><code code="{act.code}" codeSystem="2.16.840.1.113883.6.1"'
+        f'<id root="{act.unique}"/><code code="{act.code}" codeSystem="{act.system}"'
         f' displayName="{escape(act.label)}"/><title>{escape(act.title)}</title><effectiveTime value="{act.stamp}"/>'
         '<confidentialityCode code="N" codeSystem="2.16.840.1.113883.5.25" displayName="Normal"/>'
         f'<languageCode code="fr-FR"/><setId root="{act.unique}.1"/><versionNumber value="1"/>'

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import NOS, PROFESSIONAL, STRUCTURE
-
-FRC = "https://hl7.fr/ig/fhir/core"
-INS_NIR = "urn:oid:1.2.250.1.213.1.4.8"
-PROFESSIONS = "urn:oid:1.2.250.1.71.1.2.7"
+from fhir_dmp.terminology.aliases import NOS, PROFESSION, PROFESSIONAL, STRUCTURE
+from fhir_dmp.terminology.national import (
+    BIRTH_LIST_GIVEN,
+    FR_CORE,
+    IDENTIFIER_TYPES,
+    IDENTITY_RELIABILITY,
+    IDENTITY_STATUS,
+    INS_NIR,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A patient. commune: INSEE code and name of the birthplace."""
+    """A patient. commune: INSEE code and name of the birthplace. part: what the record shows in the demo."""
 
     ins: str
     family: str
@@ -22,13 +26,16 @@ class Person:
     gender: str
     born: str
     commune: tuple[str, str]
+    part: str
 
 
-ANOUK = Person("285047511200314", "BELLANGER", "Anouk", "female", "1985-04-17", ("75112", "Paris 12e"))
-BASILE = Person("155067200010159", "QUEMENER", "Basile", "male", "1955-06-02", ("72000", "Sarthe"))
-CORENTIN = Person("168017218137243", "VASSELIN", "Corentin", "male", "1968-01-21", ("72181", "Le Mans"))
-ANGE = Person("185032A12345601", "LUCCIARDI", "Ange", "male", "1985-03-09", ("2A123", "Figari"))
-MINOR = Person("214037511204540", "BELLANGER", "Lise", "female", "2014-03-11", ("75112", "Paris 12e"))
+ANOUK = Person("285047511200314", "BELLANGER", "Anouk", "female", "1985-04-17", ("75112", "Paris 12e"), "a full record")
+BASILE = Person("155067200010159", "QUEMENER", "Basile", "male", "1955-06-02", ("72000", "Sarthe"), "a closed dossier")
+CORENTIN = Person(
+    "168017218137243", "VASSELIN", "Corentin", "male", "1968-01-21", ("72181", "Le Mans"), "objects to any dossier"
+)
+ANGE = Person("185032A12345601", "LUCCIARDI", "Ange", "male", "1985-03-09", ("2A123", "Figari"), "a care history")
+MINOR = Person("214037511204540", "BELLANGER", "Lise", "female", "2014-03-11", ("75112", "Paris 12e"), "a minor")
 PATIENTS = (ANOUK, BASILE, CORENTIN, ANGE, MINOR)
 
 
@@ -45,8 +52,8 @@ class Professional:
     part: str
 
 
-PRACTICE = "1750300360"
-HOSPITAL = "1750100125"
+PRACTICE = "1750999013"
+HOSPITAL = "1750999021"
 STRUCTURES = {PRACTICE: "Cabinet médical du Canal", HOSPITAL: "Hôpital des Tilleuls"}
 
 DOCTOR = Professional("demo-doctor", "810100000016", "CARLIER", "Hippolyte", "10", PRACTICE, "médecin traitant")
@@ -65,18 +72,18 @@ def patient(person: Person) -> Json:
         "city": city,
         "extension": [
             {
-                "url": f"{FRC}/StructureDefinition/fr-core-address-insee-code",
+                "url": f"{FR_CORE}/StructureDefinition/fr-core-address-insee-code",
                 "valueCoding": {"system": f"{NOS}/TRE_R13-CommuneOM/FHIR/TRE-R13-CommuneOM", "code": code},
             }
         ],
     }
-    status = {"system": f"{FRC}/CodeSystem/fr-core-cs-identity-status", "code": "QUAL"}
+    status = {"system": IDENTITY_STATUS, "code": "QUAL"}
     return {
         "resourceType": "Patient",
-        "meta": {"profile": [f"{FRC}/StructureDefinition/fr-core-patient-ins"]},
+        "meta": {"profile": [f"{FR_CORE}/StructureDefinition/fr-core-patient-ins"]},
         "extension": [
             {
-                "url": f"{FRC}/StructureDefinition/fr-core-identity-reliability",
+                "url": IDENTITY_RELIABILITY,
                 "extension": [{"url": "identityStatus", "valueCoding": status}],
             },
             {"url": "http://hl7.org/fhir/StructureDefinition/patient-birthPlace", "valueAddress": birth_place},
@@ -84,7 +91,7 @@ def patient(person: Person) -> Json:
         "identifier": [
             {
                 "use": "official",
-                "type": {"coding": [{"system": f"{FRC}/CodeSystem/fr-core-cs-v2-0203", "code": "INS-NIR"}]},
+                "type": {"coding": [{"system": IDENTIFIER_TYPES, "code": "INS-NIR"}]},
                 "system": INS_NIR,
                 "value": person.ins,
             }
@@ -97,7 +104,7 @@ def patient(person: Person) -> Json:
                 "given": [person.given],
                 "extension": [
                     {
-                        "url": f"{FRC}/StructureDefinition/fr-core-patient-birth-list-given-name",
+                        "url": BIRTH_LIST_GIVEN,
                         "valueString": person.given,
                     }
                 ],
@@ -116,7 +123,7 @@ def practitioner(professional: Professional) -> Json:
         "identifier": [{"system": PROFESSIONAL, "value": professional.number}],
         "active": True,
         "name": [{"family": professional.family, "given": [professional.given]}],
-        "qualification": [{"code": {"coding": [{"system": PROFESSIONS, "code": professional.profession}]}}],
+        "qualification": [{"code": {"coding": [{"system": PROFESSION, "code": professional.profession}]}}],
     }
 
 

@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 
-from fhir_dmp.demo.people import INS_NIR, STRUCTURES, Person, Professional
+from fhir_dmp.demo.people import STRUCTURES, Person, Professional
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import (
     LOINC,
@@ -22,10 +22,17 @@ from fhir_dmp.terminology.aliases import (
     TRE_A11_FORMAT,
     TRE_R02_SECTOR,
 )
+from fhir_dmp.terminology.national import INS_NIR, RFC_3986
+from fhir_dmp.terminology.sharing import (
+    COMPREHENSIVE,
+    DESIGNATION_TYPE,
+    IS_ARCHIVED,
+    MHD_IDENTIFIER_TYPE,
+    PROVIDE_BUNDLE,
+    SOURCE_ID,
+    SUBMISSION_SET,
+)
 
-PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition"
-MHD = "https://profiles.ihe.net/ITI/MHD"
-IS_ARCHIVED = f"{PDSM}/pdsm-ext-is-archived"
 ROOT = "2.25.113059749145936325402354257176981405697"
 
 
@@ -73,7 +80,7 @@ def submission(paper: Paper) -> Json:
         entries.append(_supersede(paper.replaces))
     return {
         "resourceType": "Bundle",
-        "meta": {"profile": [f"{PDSM}/pdsm-comprehensive-provide-document-bundle"]},
+        "meta": {"profile": [PROVIDE_BUNDLE]},
         "type": "transaction",
         "entry": entries,
     }
@@ -129,17 +136,17 @@ def _people(paper: Paper) -> list[Json]:
 
 def _set(paper: Paper, document: str) -> Json:
     designation = {"coding": [{"system": TRE_R02_SECTOR, "code": "SA08"}]}
-    source = {"system": "urn:ietf:rfc:3986", "value": f"urn:oid:{ROOT}"}
-    unique = {"coding": [{"system": f"{MHD}/CodeSystem/IHE.MHD.MHDIdentifierType", "code": "uniqueId"}]}
+    source = {"system": RFC_3986, "value": f"urn:oid:{ROOT}"}
+    unique = {"coding": [{"system": MHD_IDENTIFIER_TYPE, "code": "uniqueId"}]}
     return {
         "resourceType": "List",
-        "meta": {"profile": [f"{PDSM}/pdsm-submissionset-comprehensive"]},
+        "meta": {"profile": [SUBMISSION_SET]},
         "contained": _people(paper),
         "extension": [
-            {"url": f"{MHD}/StructureDefinition/ihe-designationType", "valueCodeableConcept": designation},
-            {"url": f"{MHD}/StructureDefinition/ihe-sourceId", "valueIdentifier": source},
+            {"url": DESIGNATION_TYPE, "valueCodeableConcept": designation},
+            {"url": SOURCE_ID, "valueIdentifier": source},
         ],
-        "identifier": [{"type": unique, "system": "urn:ietf:rfc:3986", "value": f"urn:oid:{paper.unique}.1"}],
+        "identifier": [{"type": unique, "system": RFC_3986, "value": f"urn:oid:{paper.unique}.1"}],
         "status": "current",
         "mode": "working",
         "title": paper.title,
@@ -174,9 +181,9 @@ def _document(paper: Paper, url: str) -> Json:
     patient["identifier"] = [{"system": INS_NIR, "value": paper.patient.ins}]
     made: Json = {
         "resourceType": "DocumentReference",
-        "meta": {"profile": [f"{PDSM}/pdsm-comprehensive-document-reference"]},
+        "meta": {"profile": [COMPREHENSIVE]},
         "contained": [*_people(paper), patient],
-        "masterIdentifier": {"system": "urn:ietf:rfc:3986", "value": f"urn:oid:{paper.unique}"},
+        "masterIdentifier": {"system": RFC_3986, "value": f"urn:oid:{paper.unique}"},
         "status": "current",
         "type": {"coding": [{"system": system, "code": paper.type}]},
         "category": [{"coding": [{"system": TRE_A03_CLASS, "code": paper.class_}]}],

@@ -16,9 +16,9 @@ from fhir_dmp.fhir.elements import contained_of, extensions_of, object_of, objec
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
+from fhir_dmp.terminology.sharing import AUTHOR_ORGANISATION
 
 _CITIZENS = (Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE)
-_AUTHOR_ORGANISATION = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/ihe-authorOrg"
 #: Elements of an author resource that refer to further identities.
 _FURTHER = ("practitioner", "organization", "owner", "patient", "managingOrganization")
 #: First digit of an internal identifier (PSIdNat) -> first digit of its structure (StructIdNat).
@@ -58,7 +58,7 @@ def _all_identities(resource: Json, references: Iterable[Json], known: Mapping[s
         pair = identifier_of(reference.get("identifier"))
         if pair is not None:
             yield from _with_structure(pair)
-        for extension in extensions_of(reference, _AUTHOR_ORGANISATION):
+        for extension in extensions_of(reference, AUTHOR_ORGANISATION):
             pending.extend(objects_of(extension.get("valueReference")))
         target = text_of(reference.get("reference"))
         if target is None or target in seen:

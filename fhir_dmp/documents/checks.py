@@ -21,9 +21,9 @@ from fhir_dmp.documents.shape import LISTS, stored_item, unmodifiable
 from fhir_dmp.documents.slices import CREATED, Entry, Slice
 from fhir_dmp.documents.subjects import Subject
 from fhir_dmp.errors import Issue, PreconditionFailed, Unprocessable
+from fhir_dmp.fhir.ages import full_years
 from fhir_dmp.fhir.elements import object_of, objects_of, text_of
 from fhir_dmp.fhir.held import Held
-from fhir_dmp.fhir.moments import age_in_years
 
 _ETAG = re.compile(r'(?:W/)?"([A-Za-z0-9\-.]{1,64})"')
 
@@ -190,7 +190,7 @@ def document_code_issues(case: Case, subject: Subject) -> list[Issue]:
 
 def is_minor(subject: Subject, case: Case) -> bool | None:
     """Say whether the patient is under age, None when the birth date is not known."""
-    age = age_in_years(subject.birth_date, case.now_ms) if subject.birth_date else None
+    age = full_years(subject.birth_date, case.now_ms, case.rules.zone)
     return None if age is None else age < case.rules.age_of_majority
 
 
@@ -215,7 +215,7 @@ def _only_match(query: tuple[str, str], path: str, case: Case) -> Held:
     identifier = identifier_query(query[1])
     matches: tuple[Held, ...] = case.gathered.found.get(f"{query[0]}?{query[1]}", ())
     if identifier is not None and not matches:
-        holder = case.gathered.holders.get(unique_key(query[0], identifier))
+        holder = case.gathered.holder(unique_key(query[0], identifier))
         matches = (holder,) if holder else ()
     if len(matches) != 1:
         raise PreconditionFailed(
@@ -227,14 +227,14 @@ def _only_match(query: tuple[str, str], path: str, case: Case) -> Held:
 
 
 def unresolved_issues(case: Case, links: Mapping[str, str]) -> list[Issue]:
-    """Return an error for each `urn:` reference that no entry of the bundle answers."""
+    """Return an error for each `urn:` reference that no entry of the bundle answers (contained ones are kept)."""
     found = []
     for entry in case.entries:
         if entry.slice is Slice.FHIR_DOCUMENT or entry.slice not in (*CREATED, Slice.FOLDER_UPDATE):
             continue
         resolve = resolver(links, case.rules.fhir_base, entry.full_url)
         for text, path in link_values(entry.resource, entry.place):
-            if text.startswith("urn:") and resolve(text) is None:
+            if text.startswith("urn:") and ".contained[" not in path and resolve(text) is None:
                 issue = Issue("not-found", "No entry of this bundle has this fullUrl.", expression=(path,))
                 found.append(issue)
     return found

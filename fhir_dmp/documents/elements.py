@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import Any
 
-from fhir_dmp.documents.rules import DESIGNATION_TYPE, SOURCE_ID, Rules
+from fhir_dmp.documents.rules import Rules
 from fhir_dmp.errors import Issue
+from fhir_dmp.fhir.dates import covered, moment
 from fhir_dmp.fhir.elements import contained_of, extensions_of, object_of, objects_of, text_of
-from fhir_dmp.fhir.moments import first_ms, moment_ms
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.sharing import DESIGNATION_TYPE, SOURCE_ID
 
 _STEP = re.compile(r"(\w+)(?:\[(\d+)\])?")
 
@@ -97,10 +99,10 @@ def common_document_issues(docref: Json, place: str) -> list[Issue]:
         found.append(_error("business-rule", f"{place}.status", "A document is submitted with the status 'current'."))
     if len(objects_of(docref.get("content"))) > 1:
         found.append(_error("structure", f"{place}.content", "A document has one content."))
-    if "date" in docref and moment_ms(str(docref["date"])) is None:
+    if "date" in docref and moment(docref["date"]) is None:
         found.append(_error("value", f"{place}.date", "date must be an instant: date, time with seconds, and offset."))
     period = object_of(object_of(docref.get("context")).get("period"))
-    start, end = (first_ms(str(period[key])) if key in period else None for key in ("start", "end"))
+    start, end = (_start_ms(period.get(key)) for key in ("start", "end"))
     if start is not None and end is not None and end < start:
         found.append(_error("invariant", f"{place}.context.period.end", "The act ends before it starts."))
     return found + contained_issues(docref, place)
@@ -119,7 +121,7 @@ def set_issues(list_: Json, place: str, now_ms: int, rules: Rules) -> list[Issue
                 found.append(Issue("required", f"The extension {url} is missing.", severity, (where,)))
     for index, entry in enumerate(objects_of(list_.get("entry"))):
         found.extend(forbidden(entry, ("flag", "deleted", "date"), f"{place}.entry[{index}]"))
-    date = first_ms(str(list_.get("date")))
+    date = _start_ms(list_.get("date"))
     if date is None and "date" in list_:
         found.append(_error("value", f"{place}.date", "date must be a FHIR dateTime."))
     elif date is not None and date > now_ms + rules.skew_ms:
@@ -189,3 +191,11 @@ def _error(code: str, place: str, text: str) -> Issue:
 
 def _warning(code: str, place: str, text: str) -> Issue:
     return Issue(code, text, severity="warning", expression=(place,))
+
+
+def _start_ms(value: Any) -> int | None:
+    """Return where a dateTime starts: partial dates are read in UTC, a time needs its offset."""
+    if isinstance(value, str) and "T" in value:
+        return moment(value)
+    found = covered(value, UTC)
+    return None if found is None else found[0]

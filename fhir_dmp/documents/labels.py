@@ -14,14 +14,14 @@ from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.elements import codings_of, objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import TRE_A07_VISIBILITY, TRE_A08_CONFIDENTIALITY, canonical_system
-
-MASKED = "MASQUE_PS"
-HIDDEN_FROM_PATIENT = "INVISIBLE_PATIENT"
-HIDDEN_FROM_REPRESENTATIVES = "INVISIBLE_REPRESENTANTS_LEGAUX"
-#: Labels that the DMP uses; MASQUE_PSOCIAL and MASQUE_PT exist in the code system too.
-VISIBILITY = (MASKED, HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES)
-KNOWN_VISIBILITY = {*VISIBILITY, "MASQUE_PSOCIAL", "MASQUE_PT"}
-BASE = ("N", "R", "V", "L", "M", "U")
+from fhir_dmp.terminology.visibility import (
+    BASE,
+    HIDDEN_FROM_PATIENT,
+    HIDDEN_FROM_REPRESENTATIVES,
+    KNOWN_VISIBILITY,
+    MASKED,
+    VISIBILITY,
+)
 
 
 @dataclass(frozen=True, slots=True)

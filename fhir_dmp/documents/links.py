@@ -92,21 +92,27 @@ def resolver(links: Mapping[str, str], fhir_base: str, full_url: str | None) -> 
 
 
 def rewrite(value: Any, resolve: Resolve, element: str = "") -> Any:
-    """Return a copy of a resource with every link in its literal form, contained resources and narrative included.
+    """Return a copy of a resource with every link in its literal form, narrative included.
 
-    Local ids (`#x`) stay, and so does everything inside a Bundle of type document, which is a sealed document.
+    Local ids (`#x`) stay, and so does everything inside a Bundle of type document, which is a sealed document. A
+    `urn:` inside a contained resource stays too: what a producer knew of its people is kept as it came.
     """
     if isinstance(value, str):
         if element in _LINK_ELEMENTS and not value.startswith("#"):
             return resolve(value) or value
         return _narrative(value, resolve) if element == "div" else value
     if isinstance(value, list):
-        return [rewrite(part, resolve, element) for part in value]
+        inner = _outside_contained(resolve) if element == "contained" else resolve
+        return [rewrite(part, inner, element) for part in value]
     if isinstance(value, dict):
         if value.get("resourceType") == "Bundle":
             return value
         return {key: rewrite(part, resolve, key) for key, part in value.items()}
     return value
+
+
+def _outside_contained(resolve: Resolve) -> Resolve:
+    return lambda text: None if text[:4].lower() == "urn:" else resolve(text)
 
 
 def _narrative(div: str, resolve: Resolve) -> str:

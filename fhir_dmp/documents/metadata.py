@@ -9,13 +9,13 @@ import base64
 import binascii
 from collections.abc import Iterator
 
-from fhir_dmp.documents.rules import IDENTIFIER_TYPE, IS_ARCHIVED, PDSM
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.fhir.elements import codings_of, extensions_of, has_code, object_of, objects_of, text_of, texts_of
+from fhir_dmp.fhir.elements import codings_of, has_code, object_of, objects_of, text_of, texts_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients.ins import every_ins
 from fhir_dmp.terminology.aliases import MHD_LIST_TYPES, canonical_identifier, canonical_system
 from fhir_dmp.terminology.national import RFC_3986
+from fhir_dmp.terminology.sharing import MHD_IDENTIFIER_TYPE, SHARING_PROFILES
 
 #: (system, value) in the canonical spelling.
 Identifier = tuple[str, str]
@@ -46,7 +46,7 @@ def list_unique_ids(list_: Json) -> Iterator[Identifier]:
         pair = identifier_of(identifier)
         if pair is None or is_entry_uuid(identifier):
             continue
-        typed = has_code(identifier.get("type"), IDENTIFIER_TYPE, "uniqueId")
+        typed = has_code(identifier.get("type"), MHD_IDENTIFIER_TYPE, "uniqueId")
         if typed or (pair[0] == RFC_3986 and pair[1].startswith("urn:oid:")):
             yield pair
 
@@ -69,7 +69,7 @@ def uniques(resource: Json) -> tuple[str, ...]:
 
 def is_entry_uuid(identifier: Json) -> bool:
     """Say whether an Identifier is typed as the registry's entryUUID."""
-    return has_code(identifier.get("type"), IDENTIFIER_TYPE, "entryUUID")
+    return has_code(identifier.get("type"), MHD_IDENTIFIER_TYPE, "entryUUID")
 
 
 def with_entry_uuid(resource: Json, id_: str) -> Json:
@@ -77,7 +77,7 @@ def with_entry_uuid(resource: Json, id_: str) -> Json:
     kept = [part for part in objects_of(resource.get("identifier")) if not is_entry_uuid(part)]
     entry_uuid = {
         "use": "official",
-        "type": {"coding": [{"system": IDENTIFIER_TYPE, "code": "entryUUID"}]},
+        "type": {"coding": [{"system": MHD_IDENTIFIER_TYPE, "code": "entryUUID"}]},
         "system": RFC_3986,
         "value": f"urn:uuid:{id_}",
     }
@@ -90,11 +90,6 @@ def list_kind(list_: Json) -> str | None:
         if canonical_system(system or "") == MHD_LIST_TYPES and code in ("submissionset", "folder"):
             return code
     return None
-
-
-def is_archived(resource: Json) -> bool:
-    """Say whether the document or list is archived; no extension means no."""
-    return any(part.get("valueBoolean") is True for part in extensions_of(resource, IS_ARCHIVED))
 
 
 def attachment_of(docref: Json) -> Json:
@@ -146,6 +141,5 @@ def hash_fault(attachment: Json, blob: Blob) -> str | None:
 def claims_pdsm(resource: Json) -> bool:
     """Say whether a resource claims a profile of PDSm or of IHE MHD."""
     return any(
-        profile.startswith((f"{PDSM}/", "https://profiles.ihe.net/ITI/MHD/", "http://profiles.ihe.net/ITI/MHD/"))
-        for profile in texts_of(object_of(resource.get("meta")).get("profile"))
+        profile.startswith(SHARING_PROFILES) for profile in texts_of(object_of(resource.get("meta")).get("profile"))
     )

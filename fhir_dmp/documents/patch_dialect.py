@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.json_patch import apply_operations
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.sharing import IS_ARCHIVED, PDSM
 
-PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm"
-IS_ARCHIVED = f"{PDSM}/StructureDefinition/pdsm-ext-is-archived"
 #: The PDSm page names the search parameter where it means the extension.
 _ALIASES = {f"{PDSM}/SearchParameter/PDSm-isArchived": IS_ARCHIVED}
 #: The value of the Warning header that goes with an accepted non-standard pointer.

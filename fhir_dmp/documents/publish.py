@@ -36,26 +36,26 @@ from fhir_dmp.documents.metadata import (
 )
 from fhir_dmp.documents.plans import Plan, Reply, Submitter
 from fhir_dmp.documents.replace import REPLACES, Relation, inherited_labels, relation_issues, relations, superseded
-from fhir_dmp.documents.rules import (
-    COMPREHENSIVE,
-    DESIGNATION_TYPE,
-    IDENTIFIER_TYPE,
-    SIMPLIFIED,
-    SOURCE_ID,
-    SUBMISSION_SET,
-    Rules,
-)
+from fhir_dmp.documents.rules import Rules
 from fhir_dmp.documents.slices import Entry, Slice
 from fhir_dmp.documents.subjects import Named, Subject, identity_issues, resolve_subject
 from fhir_dmp.documents.survey import Gathered
 from fhir_dmp.documents.written import finished, with_attachment, with_custodian, with_subject
 from fhir_dmp.errors import Issue, Unprocessable
+from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.elements import codings_of, contained_of, object_of, objects_of, texts_of
-from fhir_dmp.fhir.moments import instant
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import MHD_LIST_TYPES, TRE_A11_FORMAT, TRE_R02_SECTOR, canonical_system
 from fhir_dmp.terminology.national import RFC_3986
+from fhir_dmp.terminology.sharing import (
+    COMPREHENSIVE,
+    DESIGNATION_TYPE,
+    MHD_IDENTIFIER_TYPE,
+    SIMPLIFIED,
+    SOURCE_ID,
+    SUBMISSION_SET,
+)
 
 _DEFAULT_FORMAT = {"system": TRE_A11_FORMAT, "code": "urn:ihe:iti:xds:2017:mimeTypeSufficient"}
 _UNDEFINED_SECTOR = "SA43"
@@ -197,7 +197,7 @@ def submission_set(document: Json, reference: str, list_id: str, rules: Rules, n
         "identifier": [
             {
                 "use": "usual",
-                "type": {"coding": [{"system": IDENTIFIER_TYPE, "code": "uniqueId"}]},
+                "type": {"coding": [{"system": MHD_IDENTIFIER_TYPE, "code": "uniqueId"}]},
                 "system": RFC_3986,
                 "value": f"urn:oid:2.25.{number}",
             }

@@ -60,7 +60,7 @@ def find_document(text: str, gathered: Gathered, rules: Rules) -> Held | None:
 
 def _by_identifier(identifier: tuple[str, str], gathered: Gathered) -> Held | None:
     """By uniqueId, or by the entryUUID that this server made of the logical id."""
-    holder = gathered.holders.get(unique_key("DocumentReference", identifier))
+    holder = gathered.holder(unique_key("DocumentReference", identifier))
     id_ = uuid_id(identifier)
     return holder or (gathered.held.get(f"DocumentReference/{id_}") if id_ else None)
 

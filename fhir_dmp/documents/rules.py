@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 from fhir_dmp.errors import Coding
 from fhir_dmp.patients.ins import InsRules
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import denial, erreur, xds_error
-
-MHD = "https://profiles.ihe.net/ITI/MHD"
-PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm"
-COMPREHENSIVE = f"{PDSM}/StructureDefinition/pdsm-comprehensive-document-reference"
-SIMPLIFIED = f"{PDSM}/StructureDefinition/pdsm-simplified-publish"
-SUBMISSION_SET = f"{PDSM}/StructureDefinition/pdsm-submissionset-comprehensive"
-PROVIDE_BUNDLE = f"{PDSM}/StructureDefinition/pdsm-comprehensive-provide-document-bundle"
-IS_ARCHIVED = f"{PDSM}/StructureDefinition/pdsm-ext-is-archived"
-DESIGNATION_TYPE = f"{MHD}/StructureDefinition/ihe-designationType"
-SOURCE_ID = f"{MHD}/StructureDefinition/ihe-sourceId"
-IDENTIFIER_TYPE = f"{MHD}/CodeSystem/IHE.MHD.MHDIdentifierType"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +17,7 @@ class Rules:
 
     strict / warn: author_check, verify_hash; strict / warn / off: traits_check; enforce / warn / off: profiles (the
     elements that PDSm makes mandatory). absent_targets: a replaced document that is not here is kept as a logical
-    reference (import of a record). age_of_majority in years, skew in ms.
+    reference (import of a record). age_of_majority in years, counted in zone; skew in ms.
     """
 
     fhir_base: str
@@ -44,6 +34,7 @@ class Rules:
     fhir_documents: bool = True
     absent_targets: bool = False
     operator_name: str = "Opérateur du DMP"
+    zone: tzinfo = UTC
     operator_oid: str = "2.25.287306243198211374602197231406178533376"
 
     @property

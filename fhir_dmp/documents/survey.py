@@ -38,10 +38,11 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What was read. Deleted resources, and those that the caller must not know of, are left out.
+    """What was read. Deleted resources, and those that the caller must not know of, are left out of held and found.
 
-    held: by `Type/id`. holders: by unique key (hidden ones included: a key in use is in use). found: by criterion, in
-    no particular order. statuses: state of the dossier by `Patient/id`. blobs: content by entry index (0 for ITI-105).
+    held: by `Type/id`. holders: by unique key. found: by criterion, in no particular order. statuses: state of the
+    dossier by `Patient/id`. blobs: content by entry index (0 for ITI-105). hidden: references among the holders that
+    the caller must not know of: their key is in use, but nothing can be resolved to them.
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -49,6 +50,12 @@ class Gathered:
     found: Mapping[str, tuple[Held, ...]] = field(default_factory=dict)
     statuses: Mapping[str, Status] = field(default_factory=dict)
     blobs: Mapping[int, Blob] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+
+    def holder(self, key: str) -> Held | None:
+        """Return who holds a unique key, None when nobody does or the caller must not know."""
+        held = self.holders.get(key)
+        return None if held is None or held.reference in self.hidden else held
 
     def patients(self) -> dict[str, Held]:
         """Return every Patient among what was read, by reference: those whose dossier status is needed."""
@@ -110,7 +117,7 @@ def documents_among(needs: Needs, gathered: Gathered) -> Iterator[Held]:
     for criterion in sorted(needs.criteria):
         yield from (held for held in gathered.found.get(criterion, ()) if held.type == "DocumentReference")
     for key in sorted(needs.uniques):
-        holder = gathered.holders.get(key)
+        holder = gathered.holder(key)
         if holder is not None and holder.type == "DocumentReference":
             yield holder
 

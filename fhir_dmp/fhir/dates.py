@@ -30,6 +30,7 @@ _DAY_MS = 86_400_000
 _PATTERN = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+\- ]\d\d:\d\d)?)?)?)?", re.ASCII
 )
+_OFFSET = re.compile(r"T.*(?:Z|[+-]\d\d:\d\d)\Z", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{3})?(?:Z|[+-](?:0\d|1[0-4]):[0-5]\d)", re.ASCII)
 
 
@@ -51,8 +52,8 @@ def interval(text: str, zone: tzinfo) -> Interval:
     quick = _INSTANT.fullmatch(text)
     try:
         if quick is not None:
-            moment = datetime.fromisoformat(text)
-            low = (moment - _EPOCH) // _SECOND * 1000 + moment.microsecond // 1000
+            point = datetime.fromisoformat(text)
+            low = (point - _EPOCH) // _SECOND * 1000 + point.microsecond // 1000
             return low, low + (1 if quick[1] else 1000)
         return _by_parts(text, zone)
     except (ValueError, OverflowError) as error:
@@ -60,6 +61,28 @@ def interval(text: str, zone: tzinfo) -> Interval:
             "Not a date: expected YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm[:ss[.fff]] with Z or an offset.",
             code="value",
         ) from error
+
+
+def covered(value: Any, zone: tzinfo) -> Interval | None:
+    """Return the interval of what should be a date, None when it is none: for those who judge instead of refusing."""
+    try:
+        return interval(value, zone) if isinstance(value, str) else None
+    except BadRequest:
+        return None
+
+
+def moment(value: Any) -> int | None:
+    """Return the point in time that an instant, or a dateTime with time and offset, names; None for anything else.
+
+    >>> moment("1970-01-01T01:00:01.5+01:00")
+    1500
+    >>> moment("2026-06") is None
+    True
+    """
+    if not isinstance(value, str) or _OFFSET.search(value) is None:
+        return None
+    found = covered(value, UTC)
+    return None if found is None else found[0]
 
 
 def _by_parts(text: str, zone: tzinfo) -> Interval:
@@ -120,8 +143,7 @@ def instant(ms: int) -> str:
     >>> instant(1714557600123)
     '2024-05-01T10:00:00.123Z'
     """
-    moment = _EPOCH + timedelta(milliseconds=ms)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z".zfill(24)
+    return f"{(_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def local_date(ms: int, zone: tzinfo) -> str:
@@ -145,6 +167,29 @@ def period(value: Mapping[str, Any], zone: tzinfo) -> Interval:
         interval(start, zone)[0] if isinstance(start, str) else ALWAYS,
         interval(end, zone)[1] if isinstance(end, str) else NEVER,
     )
+
+
+def validity(value: Any, zone: tzinfo) -> Interval:
+    """Return the interval in which what has this Period is valid; absent bounds are open.
+
+    One that cannot be read makes the interval empty: nothing is granted by a misprint.
+    """
+    if value is None:
+        return ALWAYS, NEVER
+    if not isinstance(value, dict):
+        return 0, 0
+    low, high = ALWAYS, NEVER
+    if "start" in value:
+        start = covered(value["start"], zone)
+        if start is None:
+            return 0, 0
+        low = start[0]
+    if "end" in value:
+        end = covered(value["end"], zone)
+        if end is None:
+            return 0, 0
+        high = end[1]
+    return low, high
 
 
 def timing(value: Mapping[str, Any], zone: tzinfo) -> tuple[Interval, ...]:

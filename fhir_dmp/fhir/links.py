@@ -9,12 +9,16 @@ from __future__ import annotations
 from fhir_dmp.fhir.resource import Json
 
 _RELATIVE = (b'"url":"Binary/', b'"url":"Bundle/')
+_EITHER = b'"url":"B'
 
 
 def absolute(body: bytes, base: str) -> bytes:
     """Return DocumentReference JSON whose attachment URLs are absolute at `base`."""
+    first = body.find(_EITHER)
+    if first < 0:
+        return body
     for relative in _RELATIVE:
-        if relative in body:
+        if body.find(relative, first) >= 0:
             body = body.replace(relative, b'"url":"' + base.encode() + b"/" + relative[7:])
     return body
 

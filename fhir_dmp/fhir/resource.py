@@ -162,11 +162,14 @@ def content_of(resource: Json) -> Json:
     return {**bare, "meta": meta} if meta else bare
 
 
+def canonical(resource: Json) -> bytes:
+    """Return one spelling of what a resource says: sorted keys, numbers with their digits, nothing of the server's."""
+    return orjson.dumps(content_of(resource), default=_fragment, option=orjson.OPT_SORT_KEYS)
+
+
 def same_content(left: Json, right: Json) -> bool:
     """Say whether two resources say the same, numbers compared with their digits, key order ignored."""
-    return orjson.dumps(content_of(left), default=_fragment, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
-        content_of(right), default=_fragment, option=orjson.OPT_SORT_KEYS
-    )
+    return canonical(left) == canonical(right)
 
 
 def references(value: Any, path: str = "") -> Iterator[tuple[Json, str]]:

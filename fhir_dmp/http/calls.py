@@ -45,6 +45,14 @@ def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     return Call(request.method, request.segments, caller, info, request.query, sent, wanted.accept_raw, wanted.accepts)
 
 
+def bare(request: Request, caller: Caller) -> Call:
+    """Return the call as far as it could be read, for the audit of its refusal: nothing of its body."""
+    parameters = f"?{request.raw_query}" if request.raw_query else ""
+    raw = f"{request.method} {MOUNT}{request.environ.get('PATH_INFO', '')}{parameters}"
+    info = RequestInfo(request.request_id, request.address, request.base, raw)
+    return Call(request.method, request.segments, caller, info, request.query)
+
+
 def _read_form(request: Request, body: Body) -> str:
     """Merge the form of a POST _search into the parameters; return it as sent."""
     form, pairs = payload.read_form(request, body)

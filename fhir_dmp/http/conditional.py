@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from calendar import timegm
 from email.utils import parsedate
+from functools import lru_cache
 from time import gmtime
 
 from fhir_dmp.errors import BadRequest
@@ -34,8 +35,15 @@ def http_date(updated_ms: int) -> str:
     >>> http_date(784111777999)
     'Sun, 06 Nov 1994 08:49:37 GMT'
     """
-    year, month, day, hour, minute, second, weekday, _, _ = gmtime(updated_ms // 1000)
-    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+    day, second = divmod(updated_ms // 1000, 86_400)
+    minute, second = divmod(second, 60)
+    return f"{_day(day)}{minute // 60:02}:{minute % 60:02}:{second:02} GMT"
+
+
+@lru_cache(maxsize=1024)
+def _day(days: int) -> str:
+    year, month, day, _, _, _, weekday, _, _ = gmtime(days * 86_400)
+    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04} "
 
 
 def tags(header: str, name: str) -> list[str]:

@@ -9,7 +9,7 @@ from fhir_dmp.http.request import ALLOW, Environ
 
 _EXPOSED = (
     "ETag, Location, Content-Location, Last-Modified, Content-Disposition, Content-Range, Accept-Ranges, "
-    "Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id, Allow"
+    "Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id, X-DMP-Warning, Allow"
 )
 _ACCEPTED = (
     "Authorization, Content-Type, Accept, Accept-Language, If-Match, If-None-Match, If-Modified-Since, If-None-Exist, "

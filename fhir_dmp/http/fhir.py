@@ -5,7 +5,7 @@ Mounted directly at /fhir in production, and under Flask beside the pages: one c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +14,7 @@ from fhir_dmp.http import cors, discovery
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.authenticate import NOBODY, PUBLIC, anyone, bearer
 from fhir_dmp.http.body import Body
-from fhir_dmp.http.calls import call_of
+from fhir_dmp.http.calls import bare, call_of
 from fhir_dmp.http.errors import crashed, refused
 from fhir_dmp.http.metrics import Metrics
 from fhir_dmp.http.negotiation import DEFAULT, negotiate
@@ -23,7 +23,8 @@ from fhir_dmp.http.render import Headers, Reply, render
 from fhir_dmp.http.request import Request, method_of, proxies, query_of, request_id_of, segments_of
 from fhir_dmp.http.routes import interaction
 from fhir_dmp.http.services import Services
-from fhir_dmp.interactions.exchange import Answer
+from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions.exchange import Answer, Call
 
 StartResponse = Callable[..., Any]
 _PUBLIC_HEADS = frozenset((segment,) for segment in PUBLIC)
@@ -64,7 +65,7 @@ class FhirApplication:
             reply.headers += cors.shared_with(environ, self._origins, request.segments[:1] in _PUBLIC_HEADS)
         start_response(reply.status_line, reply.headers)
         self._note(request, reply.status, perf_counter() - started)
-        return reply.body
+        return reply.body if isinstance(reply.body, list) else _watched(reply.body, request.request_id)
 
     def _note(self, request: Request, status: int, seconds: float) -> None:
         if self._metrics is not None:
@@ -96,8 +97,25 @@ class FhirApplication:
                 return discovery.smart(request, self._services)
             caller = NOBODY
         else:
-            caller = self._authenticate(environ)
-        return render(self._handle(call_of(request, caller, self._intake)), request, self._structures)
+            caller = self._caller(request)
+        return render(self._handle(self._call(request, caller)), request, self._structures)
+
+    def _caller(self, request: Request) -> Caller:
+        """Tell who is asking; a refusal is recorded before it leaves."""
+        try:
+            return self._authenticate(request.environ)
+        except DmpError as error:
+            self._services.refused(bare(request, NOBODY), error)
+            raise
+
+    def _call(self, request: Request, caller: Caller) -> Call:
+        """Read the rest of the request; a refusal is recorded before it leaves."""
+        try:
+            return call_of(request, caller, self._intake)
+        except DmpError as error:
+            if caller is not NOBODY:
+                self._services.refused(bare(request, caller), error)
+            raise
 
     def _options(self, request: Request) -> Reply:
         request.method = "OPTIONS"
@@ -122,3 +140,12 @@ class FhirApplication:
             request.wanted = DEFAULT
             request.query = ()
             return render(crashed(error, request.request_id), request, self._structures)
+
+
+def _watched(chunks: Iterable[bytes], request_id: str) -> Iterator[bytes]:
+    """Pass a stream on; when it breaks, log where and cut the connection, because the status is gone already."""
+    try:
+        yield from chunks
+    except Exception as error:
+        crashed(error, request_id)
+        raise ConnectionAbortedError("the answer was cut short") from None

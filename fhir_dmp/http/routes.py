@@ -12,6 +12,8 @@ from fhir_dmp.fhir.types import RESOURCE_TYPES
 _METHODS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "search-type"}
 _INSTANCE = {"GET": "read", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "other"}
 _OPERATION = re.compile(r"\$[a-z][a-z0-9\-]{0,40}")
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_WORDS = RESOURCE_TYPES | {"metadata", "_history", "_search", ".well-known"}
 _HIDDEN = "[id]"
 
 
@@ -49,10 +51,10 @@ def shown(segments: tuple[str, ...]) -> str:
 
 
 def _shown(segment: str) -> str:
-    if segment in RESOURCE_TYPES or segment in ("metadata", "_history", "_search", ".well-known"):
+    if segment in _WORDS:
         return segment
-    if len(segment) == 36 and segment[8] == segment[13] == segment[18] == segment[23] == "-":
-        return segment if segment.replace("-", "").isalnum() and segment.isascii() else _HIDDEN
+    if len(segment) == 36:
+        return segment if _UUID.fullmatch(segment) else _HIDDEN
     if len(segment) < 6 and segment.isdigit() and segment.isascii():
         return segment
     return segment if _OPERATION.fullmatch(segment) else _HIDDEN

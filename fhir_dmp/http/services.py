@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fhir_dmp.errors import DmpError
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
@@ -48,6 +49,13 @@ class Services(Protocol):
 
         Raises:
             DmpError: it was refused, or failed in a way that the client should know.
+        """
+
+    def refused(self, call: Call, error: DmpError) -> None:
+        """Record a request that was refused before it became an interaction: no usable token, an unreadable body.
+
+        Raises:
+            Unavailable: it cannot be recorded.
         """
 
     def capability(self) -> Json:

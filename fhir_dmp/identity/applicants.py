@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from fhir_dmp.errors import BadRequest, Forbidden
-from fhir_dmp.identity.caller import DOCTOR, PROFESSION_SYSTEM, Actor, Caller, Mode, Scope
-from fhir_dmp.identity.national import professional_id, structure_id
+from fhir_dmp.identity.caller import DOCTOR, Actor, Caller, Mode, Scope
 from fhir_dmp.identity.scopes import maximum, narrow, parse
+from fhir_dmp.terminology.aliases import PROFESSION
+from fhir_dmp.terminology.numbers import professional_id, structure_id
 
 #: What `--as` takes, and the actor it makes.
 KINDS = {
@@ -123,7 +124,7 @@ def _profession(text: str) -> tuple[str, str]:
     if not text:
         return DOCTOR
     system, bar, code = text.rpartition("|")
-    return (system if bar else PROFESSION_SYSTEM, code)
+    return (system if bar else PROFESSION, code)
 
 
 def _check_mode(caller: Caller, centres: tuple[str, ...]) -> None:

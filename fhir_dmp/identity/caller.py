@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-#: National identifier of a professional (PSIdNat) and of a structure (StructIdNat).
-PROFESSIONAL_SYSTEM = "urn:oid:1.2.250.1.71.4.2.1"
-STRUCTURE_SYSTEM = "urn:oid:1.2.250.1.71.4.2.2"
-#: Professions (TRE_G15); 10 is a doctor.
-PROFESSION_SYSTEM = "urn:oid:1.2.250.1.71.1.2.7"
-DOCTOR = (PROFESSION_SYSTEM, "10")
+from fhir_dmp.terminology.aliases import PROFESSION
+
+#: The profession of doctor.
+DOCTOR = (PROFESSION, "10")
 
 
 class Actor(StrEnum):

@@ -15,9 +15,10 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 
 from fhir_dmp.errors import Unauthenticated
-from fhir_dmp.identity.caller import STRUCTURE_SYSTEM, Actor, Caller, Mode
+from fhir_dmp.identity.caller import Actor, Caller, Mode
 from fhir_dmp.identity.keys import SigningKeys
 from fhir_dmp.identity.scopes import dump, parse
+from fhir_dmp.terminology.aliases import ACT_REASON, STRUCTURE, TRE_R248_ACCESS_MODE
 
 ALGORITHM: Final = "RS256"
 TYPE: Final = "at+jwt"
@@ -25,8 +26,6 @@ TYPE: Final = "at+jwt"
 MAX_TOKEN: Final = 8192
 
 _HEADERS = frozenset({"typ", "alg", "kid"})
-MODE_SYSTEM: Final = "https://mos.esante.gouv.fr/NOS/TRE_R248_ModeAcces/FHIR/TRE-R248-ModeAcces"
-REASON_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _PURPOSES: Mapping[Mode, str] = {Mode.NORMAL: "TREAT", Mode.BREAK_GLASS: "BTG", Mode.REGULATION: "ETREAT"}
 _PERSONS = (Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE)
 
@@ -56,11 +55,11 @@ def claims_of(caller: Caller, *, issuer: str, audience: str, validity: Validity,
     """Return the claims of an access token for that caller."""
     iua: dict[str, Any] = {
         "subject_name": caller.name or None,
-        "subject_organization_id": f"{STRUCTURE_SYSTEM}:{caller.structure}" if caller.structure else None,
+        "subject_organization_id": f"{STRUCTURE}:{caller.structure}" if caller.structure else None,
         "subject_role": [{"system": system, "code": code} for system, code in caller.roles] or None,
         "purpose_of_use": [
-            {"system": REASON_SYSTEM, "code": "PATRQT" if caller.actor in _PERSONS else _PURPOSES[caller.mode]},
-            {"system": MODE_SYSTEM, "code": caller.mode.value},
+            {"system": ACT_REASON, "code": "PATRQT" if caller.actor in _PERSONS else _PURPOSES[caller.mode]},
+            {"system": TRE_R248_ACCESS_MODE, "code": caller.mode.value},
         ],
         "national_provider_identifier": caller.professional,
         "person_id": caller.patient,
@@ -234,11 +233,11 @@ def _strings(value: object) -> tuple[str, ...]:
 
 
 def _structure(value: str | None) -> str | None:
-    return value.removeprefix(f"{STRUCTURE_SYSTEM}:") if value else None
+    return value.removeprefix(f"{STRUCTURE}:") if value else None
 
 
 def _mode(purposes: Any) -> Mode:
-    modes = {purpose["code"] for purpose in purposes if purpose["system"] == MODE_SYSTEM}
+    modes = {purpose["code"] for purpose in purposes if purpose["system"] == TRE_R248_ACCESS_MODE}
     if len(modes) > 1:
         raise ValueError("two access modes")
     return Mode(modes.pop()) if modes else Mode.NORMAL

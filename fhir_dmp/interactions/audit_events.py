@@ -5,19 +5,23 @@ Events are kept as compact records and told as resources when somebody reads the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from fhir_dmp.access.decision import Op
-from fhir_dmp.audit.event import audit_event
+from fhir_dmp.access.masking import mask_references, references_to_check
+from fhir_dmp.access.parties import local, objects
+from fhir_dmp.access.refusal import absent, hidden
+from fhir_dmp.access.writing import may_record_audit
+from fhir_dmp.audit.event import RECEIVED, audit_event, received_ms
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.search import audit_slice
-from fhir_dmp.errors import BadRequest, Forbidden, NotFound
+from fhir_dmp.errors import BadRequest, Forbidden
 from fhir_dmp.fhir.bundle import Entry, bundle
-from fhir_dmp.fhir.dates import instant
+from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.resource import Json, dump
-from fhir_dmp.identity.caller import Actor
-from fhir_dmp.interactions import authorise, record
+from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.interactions import authorise, masks, record, scoping
 from fhir_dmp.interactions.changes import of_type
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
@@ -34,43 +38,90 @@ from fhir_dmp.search.query import Query, Search, Term, both
 _PATH = "AuditEvent"
 
 
+#: Those who read the trail of a record as its holder: nothing may tell them of what is hidden from them.
+_HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
+
+
 def read(call: Call, services: Services) -> Answer:
     """Return one AuditEvent."""
     authorise.need(call.caller, "r", _PATH, services)
     found = services.store.audit_record(call.path[1])
-    if found is None or not _may_see(call, found[1], services):
-        raise NotFound("There is no AuditEvent with this id.")
+    if found is None:
+        raise absent(_PATH)
+    if not _may_see(call, found[1], services):
+        raise hidden(_PATH)
     entry = record.record(call, "audit-read", services, patient=found[1].patient, what=[f"AuditEvent/{call.path[1]}"])
     record.keep(services, entry)
-    return Answer(body=dump(event(found[1], services)), version=1, updated_ms=found[1].recorded_ms)
+    (told,) = _told(call.caller, [found[1]], services)
+    return Answer(body=dump(told), version=1, updated_ms=received_ms(found[1]))
 
 
 def create(call: Call, services: Services) -> Answer:
-    """Take in an event that a trusted feeder reports (ITI-20): kept as it came, under the trail's own id and time.
+    """Take in an event that a trusted feeder reports (ITI-20): kept as it came, under an id of the trail's own.
+
+    It lies at the time that it tells, which is before it came; never after.
 
     Raises:
         Forbidden: only feeders and administrators report events.
     """
     authorise.need(call.caller, "c", _PATH, services)
-    if not (call.caller.is_admin or call.caller.actor is Actor.FEEDER):
+    if not may_record_audit(call.caller):
         raise Forbidden("Audit events are reported by trusted feeders only.")
     resource = of_type(call.payload.resource if call.payload else None, _PATH)
     checked(resource, services)
-    patient = next((name for name in map(_patient, resource.get("entity", ())) if name), None)
-    given = replace(record.record(call, "create", services, patient=patient), given=dump(resource))
+    taken = record.record(call, "create", services, patient=named_patient(resource))
+    told_ms = _recorded_ms(resource, services)
+    given = replace(
+        taken,
+        given=dump(resource),
+        recorded_ms=min(told_ms, taken.recorded_ms) if told_ms is not None else taken.recorded_ms,
+        details=((RECEIVED, str(taken.recorded_ms)),),
+    )
     record.keep(services, given)
     location = f"AuditEvent/{given.id}/_history/1"
-    return Answer(201, dump(event(given, services)), version=1, updated_ms=given.recorded_ms, location=location)
+    return Answer(201, dump(event(given, services)), version=1, updated_ms=taken.recorded_ms, location=location)
 
 
-def _patient(entity: Json) -> str | None:
-    reference = entity.get("what", {}).get("reference", "")
-    return reference.split("/_history/")[0] if reference.startswith("Patient/") else None
+def _recorded_ms(resource: Json, services: Services) -> int | None:
+    """Return the instant that an event tells of itself, None when it tells none."""
+    try:
+        return int(interval(str(resource.get("recorded")), services.zone)[0])
+    except BadRequest:
+        return None
+
+
+def named_patient(resource: Json) -> str | None:
+    """Return `Patient/id` of the record that an AuditEvent is about."""
+    places = (local(entity.get("what")) or "" for entity in objects(resource.get("entity")))
+    return next((place for place in places if place.startswith("Patient/")), None)
 
 
 def event(entry: AuditRecord, services: Services) -> Json:
     """Tell a record as an AuditEvent."""
     return audit_event(entry, services.events, services.site)
+
+
+def _told(caller: Caller, entries: Sequence[AuditRecord], services: Services) -> list[Json]:
+    """Tell records as the caller may read them: to a holder, what is hidden is "a document" (security 6.5)."""
+    events = [event(entry, services) for entry in entries]
+    if caller.actor not in _HOLDERS:
+        return events
+    names = {name for each in events for name in references_to_check(each)}
+    gone = masks.hidden(caller, names, Op.READ, services)
+    return [_discreet(each, gone, own=entry.actor in _HOLDERS) for each, entry in zip(events, entries, strict=True)]
+
+
+def _discreet(told: Json, gone: Set[str], *, own: bool) -> Json:
+    """Return the event without what describes hidden documents; what others asked for may describe them, too."""
+    entities = [_bare(entity, gone, own=own) for entity in objects(told.get("entity"))]
+    return {**told, "entity": entities} if entities else told
+
+
+def _bare(entity: Json, gone: Set[str], *, own: bool) -> Json:
+    masked = mask_references(entity, gone)
+    if masked is not entity:
+        return {name: part for name, part in masked.items() if name in ("what", "type", "role")}
+    return entity if own else {name: part for name, part in entity.items() if name != "query"}
 
 
 def _may_see(call: Call, entry: AuditRecord, services: Services) -> bool:
@@ -88,7 +139,10 @@ def search(call: Call, services: Services) -> Answer:
     pairs, before = _paged(call, services)
     query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict, base=call.info.base))
     patients = _patients(call, query, services)
-    node = resolve_joins(both(query.node, *(Term(f"patient=r:{each}") for each in patients)), _find(services), _none)
+    asked = query.node
+    if not call.caller.is_admin:
+        asked = scoping.restricted(call.caller, asked, patients, services)
+    node = resolve_joins(both(asked, *(Term(f"patient=r:{each}") for each in patients)), _find(services), _none)
     part = audit_slice(
         node,
         services.events,
@@ -98,7 +152,8 @@ def search(call: Call, services: Services) -> Answer:
     )
     count = query.count or services.settings.server.default_count
     page = services.store.audit(AuditQuery(part.patient, part.low_ms, part.high_ms, before, count, part.keep))
-    entries = [_entry(call, each, services) for _, each in page.records]
+    told = _told(call.caller, [each for _, each in page.records], services)
+    entries = [Entry(f"{call.info.base}/{_PATH}/{each['id']}", dump(each), "match") for each in told]
     issues = list(ignored(query))
     if issues:
         entries.append(outcome(issues))
@@ -109,18 +164,15 @@ def search(call: Call, services: Services) -> Answer:
         updated=instant(services.clock.now_ms()),
         links=_links(call, query, pairs, page.next, services),
     )
-    patient = patients[0] if len(patients) == 1 else None
-    record.keep(services, record.record(call, "audit-read", services, patient=patient, query=call.info.raw))
+    each: Sequence[str | None] = patients or (None,)
+    kept = [record.record(call, "audit-read", services, patient=one, query=call.info.raw) for one in each]
+    record.keep(services, *kept)
     return Answer(body=body)
-
-
-def _entry(call: Call, entry: AuditRecord, services: Services) -> Entry:
-    return Entry(f"{call.info.base}/AuditEvent/{entry.id}", dump(event(entry, services)), "match")
 
 
 def _patients(call: Call, query: Query, services: Services) -> tuple[str, ...]:
     """Return the patients searched, after deciding that the caller may read their trail."""
-    patients = tuple(authorise.searched(query, None, services))
+    patients = tuple(scoping.searched(query, None, services))
     if call.caller.is_admin or call.caller.actor is Actor.AUDITOR:
         return patients
     if not patients and call.caller.patient is not None and not query.patients:

@@ -8,11 +8,10 @@ from urllib.parse import parse_qsl, unquote
 
 from fhir_dmp.errors import BadRequest, DmpError, Issue, TooLarge
 from fhir_dmp.fhir.bundle import Entry
-from fhir_dmp.fhir.dates import instant
+from fhir_dmp.fhir.dates import instant, moment
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.etag import Tags, etag, parse_tags
 from fhir_dmp.fhir.links import on_the_wire
-from fhir_dmp.fhir.moments import moment_ms
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions.changes import Preconditions
@@ -82,7 +81,11 @@ def raw_entries(bundle: Json, services: Services) -> list[object]:
     if not isinstance(raw, list):
         raise BadRequest("Bundle.entry must be an array.", code="structure", expression="Bundle.entry")
     if len(raw) > limit:
-        raise TooLarge(f"The bundle has {len(raw)} entries; this server takes {limit} at once.", code="too-costly")
+        raise TooLarge(
+            f"The bundle has {len(raw)} entries; this server takes {limit} at once.",
+            code="too-costly",
+            expression="Bundle.entry",
+        )
     return raw
 
 
@@ -145,10 +148,10 @@ def _tags(request: Json, name: str, where: str) -> Tags | None:
 
 
 def _instant(text: str, where: str) -> int:
-    moment = moment_ms(text)
-    if moment is None:
+    found = moment(text)
+    if found is None:
         raise BadRequest("ifModifiedSince must be an instant.", code="value", expression=where)
-    return moment
+    return found
 
 
 def payload_of(resource: Json | None, staged: Mapping[str, Blob]) -> Payload:

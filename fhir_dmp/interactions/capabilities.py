@@ -17,10 +17,8 @@ from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.operations import OPERATIONS, Operation
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.search.parameters import SearchParameter
-
-PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm"
-MHD = "https://profiles.ihe.net/ITI/MHD"
-FRC = "https://hl7.fr/ig/fhir/core"
+from fhir_dmp.terminology.national import FR_CORE
+from fhir_dmp.terminology.sharing import COMPREHENSIVE, FOLDER, MHD, PDSM, PROVIDE_BUNDLE, SIMPLIFIED, SUBMISSION_SET
 
 INSTANTIATES = (
     f"{PDSM}/CapabilityStatement/PDSm-GestionnaireDePartageDeDocuments",
@@ -30,15 +28,15 @@ INSTANTIATES = (
 )
 PROFILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "DocumentReference": (
-        f"{PDSM}/StructureDefinition/pdsm-comprehensive-document-reference",
-        (f"{PDSM}/StructureDefinition/pdsm-simplified-publish",),
+        COMPREHENSIVE,
+        (SIMPLIFIED,),
     ),
     "List": (
-        f"{PDSM}/StructureDefinition/pdsm-submissionset-comprehensive",
-        (f"{PDSM}/StructureDefinition/pdsm-folder-comprehensive",),
+        SUBMISSION_SET,
+        (FOLDER,),
     ),
     "Binary": ("http://hl7.org/fhir/StructureDefinition/Binary", ()),
-    "Patient": (f"{FRC}/StructureDefinition/fr-core-patient-ins", ()),
+    "Patient": (f"{FR_CORE}/StructureDefinition/fr-core-patient-ins", ()),
 }
 _INTERACTION = {
     "read": ("read",),
@@ -122,8 +120,7 @@ def statement(services: Services) -> Json:
 def _rest(types: list[str], services: Services) -> Json:
     interactions = [{"code": "batch"}, {"code": "search-system"}, {"code": "history-system"}]
     if services.store.transactional:
-        profile = f"{PDSM}/StructureDefinition/pdsm-comprehensive-provide-document-bundle"
-        interactions.insert(0, {"code": "transaction", "documentation": f"ITI-65: {profile}"})
+        interactions.insert(0, {"code": "transaction", "documentation": f"ITI-65: {PROVIDE_BUNDLE}"})
     return {
         "mode": "server",
         "documentation": f"Dates without offset are read in {services.settings.server.timezone}.",

@@ -6,16 +6,16 @@ A lone interaction commits one plan; a transaction joins many in one commit; so 
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
+from fhir_dmp.access.refusal import absent
 from fhir_dmp.errors import (
     BadRequest,
     Conflict,
     Gone,
+    Hidden,
     Issue,
     MethodNotAllowed,
-    NotFound,
     PreconditionFailed,
 )
 from fhir_dmp.fhir.draft import Blob, Draft
@@ -114,7 +114,7 @@ def create(
 def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple[Json, Blob | None]:
     if type_ == "Binary":
         return content_of_binary(payload, services, context=call.info.headers.get("x-security-context"))
-    resource = deepcopy(of_type(payload.resource, type_))
+    resource = of_type(payload.resource, type_)
     refuse_subset(resource)
     if type_ == "DocumentReference":
         relative(resource, call.info.base)
@@ -124,11 +124,10 @@ def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple
 def update(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
     """Decide an update: 200, 201 when it makes the resource (or brings it back), or 200 unchanged."""
     offers(key.type, "update")
+    authorise.need(call.caller, "u", key.type, services)
     if payload.resource is not None or key.type != "Binary":
         _same_id(of_type(payload.resource, key.type), key)
-    current = services.store.read(key)
-    if current is not None and not current.deleted:
-        authorise.to_see(call, current, services)  # before any answer that would tell that it exists
+    current = _seen(call, key, services)
     check_match(current, conditions)
     resource, blob = _body(call, payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
@@ -141,7 +140,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     draft = Draft(key.type, key.id, resource, current.version if current else 0, "PUT", blob)
     status = 200 if before is not None else 201
     return Change(
-        "update",
+        allowed.kind("update"),
         status,
         draft=draft,
         previous=current,
@@ -150,6 +149,20 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
         key=key,
         details=allowed.details,
     )
+
+
+def _seen(call: Call, key: Key, services: Services) -> Version | None:
+    """Return the current version as far as the caller may know of it, before any answer that would tell of it."""
+    current = services.store.read(key)
+    if current is None or current.deleted:
+        return current
+    try:
+        authorise.to_change(call, current, services)
+    except Hidden:
+        if key.type != "DocumentReference":
+            raise
+        return None  # nobody but an administrator makes one under an id of his own: refused in the same words
+    return current
 
 
 def _same_id(resource: Json, key: Key) -> None:
@@ -190,12 +203,13 @@ def rewritten(
 ) -> Change:
     """Decide a change that is made out of the current content: a patch, or an operation on one resource."""
     offers(key.type, "patch")
+    authorise.need(call.caller, "u", key.type, services)
     current = services.store.read(key)
     if current is None:
-        raise NotFound(f"There is no {key.type} with this id.")
+        raise absent(key.type)
+    authorise.to_change(call, current, services)
     if current.deleted:
         raise Gone(f"This {key.type} was deleted.", headers={"ETag": f'W/"{current.version}"'})
-    authorise.to_see(call, current, services)
     check_match(current, conditions)
     before = parse_stored(current.body)
     asked = rewrite(before)
@@ -206,7 +220,7 @@ def rewritten(
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, after, current.version, "PATCH", None)
     return Change(
-        "patch",
+        allowed.kind("patch"),
         200,
         draft=draft,
         previous=current,
@@ -225,7 +239,10 @@ def delete(
     leaving: resources (`Type/id`) whose references do not count, because the same commit deletes or rewrites them.
     """
     offers(key.type, "delete")
+    authorise.need(call.caller, "d", key.type, services)
     current = services.store.read(key)
+    if current is not None:
+        authorise.to_change(call, current, services)
     check_match(current, conditions)
     if current is None or current.deleted:
         return Change("delete", 204, unchanged=current, key=key)

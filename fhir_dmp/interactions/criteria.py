@@ -5,12 +5,12 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 from fhir_dmp.errors import BadRequest
-from fhir_dmp.interactions import authorise
+from fhir_dmp.interactions import authorise, scoping
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.parse import parse
-from fhir_dmp.search.query import AnyTerm, Query, Search, both
+from fhir_dmp.search.query import AnyTerm, Query, Search
 from fhir_dmp.search.rules import ParseRules
 
 
@@ -48,11 +48,31 @@ def criterion(type_: str, query: str, services: Services) -> Query:
 
 
 def matching(call: Call, type_: str, query: str, services: Services) -> list[Version]:
-    """Return at most two current resources that match and that the caller may see."""
+    """Return at most two current resources that match and that exist for the caller."""
     parsed = criterion(type_, query, services)
-    scope = authorise.to_search(call, parsed, type_, services, conditional=True)
-    page = services.store.search(Search(types=(type_,), node=both(parsed.node, scope.node), count=2))
+    if _names_document(call, type_, parsed):
+        return _documents(call, type_, parsed, services)
+    scope = scoping.to_search(call, parsed, type_, services)
+    page = services.store.search(Search(types=(type_,), node=scope.narrowed(parsed.node), count=2))
     return list(page.versions)
+
+
+#: How many resources with one business identifier are looked at: there is one, unless other systems share its value.
+LOOKED_AT = 20
+
+
+def _names_document(call: Call, type_: str, parsed: Query) -> bool:
+    """Say whether a business identifier alone says which document is meant: it needs no patient beside it."""
+    if call.caller.is_admin or type_ not in ("DocumentReference", "List"):
+        return False
+    return "identifier" in parsed.filters and not parsed.patients
+
+
+def _documents(call: Call, type_: str, parsed: Query, services: Services) -> list[Version]:
+    authorise.need(call.caller, "s", type_, services)
+    node = scoping.restricted(call.caller, parsed.node, (), services)  # chains may lead to directories only
+    page = services.store.search(Search(types=(type_,), node=node, count=LOOKED_AT))
+    return [version for version in page.versions if authorise.is_known(call, version, services)][:2]
 
 
 def claim_key(type_: str, query: str) -> str:

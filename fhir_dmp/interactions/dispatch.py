@@ -6,21 +6,26 @@ Every refusal is audited here; lost races are decided again a few times before t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from fhir_dmp.documents.slices import is_submission
+from fhir_dmp.documents.transactions import PROVIDE, RETRIEVE
 from fhir_dmp.errors import (
     ClaimLost,
     Conflict,
     DmpError,
     DuplicateKey,
+    Hidden,
     MethodNotAllowed,
     NotFound,
+    Unauthenticated,
     VersionConflict,
 )
 from fhir_dmp.interactions import (
     audit_events,
-    authorise,
     capabilities,
     compartment,
+    concerned,
     history,
     read,
     record,
@@ -30,7 +35,7 @@ from fhir_dmp.interactions import (
 )
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
-from fhir_dmp.interactions.operations import operation
+from fhir_dmp.interactions.operations import audit_kind, operation
 from fhir_dmp.interactions.services import Services
 
 #: How often a change that lost a race is decided again on the new state.
@@ -45,12 +50,12 @@ def handle(call: Call, services: Services) -> Answer:
     Raises:
         DmpError: every refusal, already audited.
     """
-    try:
-        return _decided(call, services)
-    except DmpError as error:
-        if error.status < 500:
-            _refused(call, error, services)
-        raise
+    with services.facts.request():
+        try:
+            return _decided(call, services)
+        except DmpError as error:
+            refused(call, error, services)
+            raise
 
 
 def _decided(call: Call, services: Services) -> Answer:
@@ -58,7 +63,12 @@ def _decided(call: Call, services: Services) -> Answer:
     for attempt in range(ATTEMPTS):
         try:
             return use_case(call, services)
-        except (VersionConflict, ClaimLost, DuplicateKey) as error:
+        except DuplicateKey:
+            # Decided again once: the plan then sees who holds the key, and says so in its own words.
+            if attempt > 0:
+                raise
+        except (VersionConflict, ClaimLost) as error:
+            services.facts.forget()
             if attempt == ATTEMPTS - 1:
                 raise Conflict(
                     "Others keep changing the same data; try again in a moment.", code="lock-error"
@@ -66,18 +76,26 @@ def _decided(call: Call, services: Services) -> Answer:
     raise AssertionError("unreachable")
 
 
-def _refused(call: Call, error: DmpError, services: Services) -> None:
+def refused(call: Call, error: DmpError, services: Services) -> None:
+    """Record a refusal. Of a caller without a usable token nothing is known, and nothing of the token is kept (A1)."""
+    if error.status >= 500:
+        return
     issue = error.issues[0]
     reason = issue.details[0].code if issue.details else issue.code
-    outcome = "8" if error.status in (401, 403) else "4"
+    if isinstance(error, Unauthenticated):
+        entry = record.record(call, "login-failure", services, outcome="8", reason=reason)
+        record.keep(services, replace(entry, actor=""))
+        return
+    # What looks unknown and is hidden was refused, and the trail says so.
+    outcome = "8" if error.status == 403 or isinstance(error, Hidden) else "4"
     entry = record.record(
         call,
         kind_of(call),
         services,
-        patient=authorise.patient_of(call),
+        patient=concerned.patient_of(call, services),
         outcome=outcome,
         reason=reason,
-        query=call.info.raw if call.method == "GET" else None,
+        query=call.info.raw if call.method == "GET" or call.path[-1:] == ("_search",) else None,
     )
     record.keep(services, entry)
 
@@ -86,16 +104,27 @@ def kind_of(call: Call) -> str:
     """Return the audit kind of a call, whatever became of it."""
     path = call.path
     if not path:
-        return "transaction" if call.method == "POST" else "search-system"
+        return _kind_of_bundle(call) if call.method == "POST" else "search-system"
+    if path[-1].startswith("$"):
+        return audit_kind(call)
     if any(part.startswith("$") for part in path):
         return "operation"
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
         return {"DocumentReference": "iti-67", "List": "iti-66"}.get(path[0], "search-type")
     if "_history" in path:
-        return "vread" if path[-1] != "_history" else "history"
+        return "vread" if path[-1] != "_history" else history.kind_of(path[:-1])
     if call.method == "POST" and path[0] == "DocumentReference":
         return "iti-105"
+    if call.method == "GET" and path[0] in ("Binary", "Bundle"):
+        return RETRIEVE.kind
     return {"GET": "read", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[call.method]
+
+
+def _kind_of_bundle(call: Call) -> str:
+    body = call.payload.resource if call.payload else None
+    if body is not None and body.get("type") == "batch":
+        return "batch"
+    return PROVIDE.kind if body is not None and is_submission(body) else "transaction"
 
 
 def _use_case(call: Call, services: Services) -> UseCase:

@@ -10,9 +10,9 @@ from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.links import on_the_wire
-from fhir_dmp.interactions import authorise, record
+from fhir_dmp.interactions import authorise, masks, record, scoping
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.read import absent, key_of
+from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import HistoryPage, HistoryQuery, Version
@@ -42,26 +42,35 @@ class _Ask:
 def history(call: Call, services: Services) -> Answer:
     """Return the versions of a resource, a type or everything as a history Bundle."""
     ask = _asked(call, services)
-    allowed = _allowed(call, ask.scope, services)
+    newest = current(call, services) if len(ask.scope) == 2 else None
+    allowed = _allowed(call, ask.scope, newest, services)
     query = _query(ask, services)
     page = services.store.history(query)
-    body = _bundle(call, ask, query, page, allowed, services)
-    what = ["/".join(ask.scope)] if len(ask.scope) == 2 else []
-    record.keep(
-        services, record.record(call, "history", services, patient=allowed.patient, what=what, query=call.info.raw)
+    body = _bundle(call, ask, query, page, newest, services)
+    what = ["/".join(ask.scope)] if newest is not None else []
+    entry = record.record(
+        call,
+        kind_of(ask.scope),
+        services,
+        patient=allowed.patient,
+        what=what,
+        query=call.info.raw,
+        details=allowed.details,
     )
-    return Answer(body=body)
+    record.keep(services, entry)
+    return Answer(body=body, headers=allowed.headers)
 
 
-def _allowed(call: Call, scope: tuple[str, ...], services: Services) -> authorise.Allowed:
-    if len(scope) < 2:
-        authorise.to_browse_history(call, scope[0] if scope else None, services)
-        return authorise.Allowed()
-    key = key_of(scope)
-    current = services.store.read(key)
-    if current is None:
-        raise absent(key)
-    return authorise.to_read(call, current, "history", services)
+def kind_of(scope: tuple[str, ...]) -> str:
+    """Return the audit kind of a history: of everything, of a type, of one resource."""
+    return ("history-system", "history-type", "history")[len(scope)]
+
+
+def _allowed(call: Call, scope: tuple[str, ...], newest: Version | None, services: Services) -> authorise.Allowed:
+    if newest is not None:
+        return authorise.to_read(call, newest, services)
+    scoping.to_browse_history(call, scope[0] if scope else None, services)
+    return authorise.Allowed()
 
 
 def _asked(call: Call, services: Services) -> _Ask:
@@ -107,7 +116,7 @@ _READERS: dict[str, Callable[[HistoryQuery, str, Services], HistoryQuery]] = {
 
 
 def _bundle(
-    call: Call, ask: _Ask, query: HistoryQuery, page: HistoryPage, allowed: authorise.Allowed, services: Services
+    call: Call, ask: _Ask, query: HistoryQuery, page: HistoryPage, newest: Version | None, services: Services
 ) -> bytes:
     now = services.clock.now_ms()
     url = f"{call.info.base}/{ask.path}"
@@ -123,15 +132,24 @@ def _bundle(
             expires_ms=now + PAGE_TTL_MS,
         )
         links.append(("next", f"{url}?{PAGE}={seal(cursor, services.cursor_key)}"))
-    entries = [_entry(version, call.info.base, allowed) for version in page.versions]
+    shown = [version for version in page.versions if _may_be_told(call, version, newest, services)]
+    bodies = masks.shown(call.caller, shown, services)
+    entries = [_entry(version, body, call.info.base) for version, body in zip(shown, bodies, strict=True)]
     return bundle("history", entries, id_=services.ids.resource(), updated=instant(now), total=page.total, links=links)
 
 
-def _entry(version: Version, base: str, allowed: authorise.Allowed) -> Entry:
+def _may_be_told(call: Call, version: Version, newest: Version | None, services: Services) -> bool:
+    """Say whether a version may be told: one that belonged to another record is decided by that one."""
+    if newest is None or version.patient == newest.patient:
+        return True
+    return authorise.readable(call.caller, version, services)
+
+
+def _entry(version: Version, shown: bytes, base: str) -> Entry:
     name = f"{version.type}/{version.id}"
     return Entry(
         full_url=f"{base}/{name}",
-        body=None if version.deleted else on_the_wire(version.type, allowed.show(version), base),
+        body=None if version.deleted else on_the_wire(version.type, shown, base),
         request=(
             "PUT" if version.method == "PATCH" else version.method,
             version.type if version.method == "POST" else name,

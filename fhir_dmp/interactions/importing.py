@@ -1,166 +1,238 @@
-"""Import: resources, bundles and CDA documents that come from files, written under the rules of the API.
+"""Import: resources and bundles that come from files, written under the rules of the API.
 
-The importer acts as administrator: no author check, no dossier opened unless asked. Running it twice changes nothing:
-what is there already with the same content counts as done, another content under a known uniqueId is refused.
+The importer acts as administrator: no author check. Importing again changes nothing: what has no id gets one made of
+its own words, what is there already counts as unchanged, another content under a known uniqueId is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from fhir_dmp.errors import BadRequest, Conflict, DmpError
-from fhir_dmp.fhir.resource import Json, is_id
-from fhir_dmp.interactions import changes, record, transaction
+from fhir_dmp.errors import BadRequest, ClaimLost, Conflict, DmpError, StoreUnavailable, VersionConflict
+from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.fhir.resource import Json, is_id, parse_stored, same_content
+from fhir_dmp.interactions import changes, import_events, record
 from fhir_dmp.interactions.bundle_entries import payload_of
 from fhir_dmp.interactions.changes import Change, Preconditions
-from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.contents import split
+from fhir_dmp.interactions.exchange import Payload
+from fhir_dmp.interactions.import_bundles import import_bundle
+from fhir_dmp.interactions.import_outcome import Importer, Outcome, derived_id, made, refused
 from fhir_dmp.interactions.write import Plan, commit
-from fhir_dmp.ports import Key
+from fhir_dmp.ports import Key, Version
 
 #: Resources written in one commit.
 BATCH = 200
-Handle = Callable[[Call], Answer]
+#: How often a resource that somebody else changes at the same time is decided again.
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one imported thing. name: where it stands in the input. status: stored, unchanged or refused."""
+class Item:
+    """One thing to import. name: where it stands in the input. error: why it could not be read.
+
+    staged: contents behind markers in `data`. keep: leave what the store has under this id as it is.
+    """
 
     name: str
-    status: str
-    reference: str = ""
-    reason: str = ""
-    code: str = ""
+    resource: Json = field(default_factory=dict)
+    error: DmpError | None = None
+    staged: Mapping[str, Blob] = field(default_factory=dict)
+    keep: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Where it is written: under its own id, or under one made of its words.
+
+        Raises:
+            BadRequest: an id that is no FHIR id.
+        """
+        type_ = str(self.resource.get("resourceType"))
+        if "id" not in self.resource:
+            return Key(type_, derived_id(self.resource))
+        id_ = self.resource["id"]
+        if not (isinstance(id_, str) and is_id(id_)):
+            raise BadRequest("The id is not a FHIR id.", code="value", expression=f"{type_}.id")
+        return Key(type_, id_)
 
 
-def refused(name: str, error: DmpError) -> Outcome:
-    """Return the outcome of a refusal: its first issue, and the code that software acts upon."""
-    issue = error.issues[0]
-    code = issue.details[0].code if issue.details else issue.code
-    place = f" ({issue.expression[0]})" if issue.expression else ""
-    return Outcome(name, "refused", reason=f"{error.status} {issue.diagnostics}{place}", code=code)
+def resources(importer: Importer, items: Iterable[Item]) -> Iterator[Outcome]:
+    """Write resources; BATCH of them share a commit. Bundles and documents to publish go their own ways.
 
-
-def resources(call: Call, named: Iterable[tuple[str, Json]], services: Services, handle: Handle) -> Iterator[Outcome]:
-    """Write resources, each under its own id when it has one; BATCH of them share a commit."""
-    batch: list[tuple[str, Json]] = []
-    for name, resource in named:
-        if _is_message(resource):
-            yield from _flush(call, batch, services, handle)
-            batch = []
-            yield from _one(call, name, resource, services, handle)
+    Raises:
+        StoreUnavailable: nothing after the last outcome was written.
+    """
+    size = BATCH if importer.services.store.transactional else 1
+    batch: dict[Key, Item] = {}
+    for item in items:
+        try:
+            key = _plain(item, importer)
+        except StoreUnavailable:
+            raise
+        except DmpError as error:
+            yield refused(item.name, error)
+            continue
+        if key is None or key in batch or len(batch) >= size:
+            yield from _flush(batch, importer)
+            batch = {}
+        if key is None:
+            yield from _apart(item, importer)
         else:
-            batch.append((name, resource))
-            if len(batch) >= BATCH:
-                yield from _flush(call, batch, services, handle)
-                batch = []
-    yield from _flush(call, batch, services, handle)
+            batch[key] = item
+    yield from _flush(batch, importer)
 
 
-def _is_message(resource: Json) -> bool:
-    """Say whether this goes through an interaction of its own: a batch, a transaction, a document to publish."""
-    type_ = resource.get("resourceType")
+def _plain(item: Item, importer: Importer) -> Key | None:
+    """Return the key of a resource that is written as it is, None for what goes through an interaction of its own.
+
+    Raises:
+        DmpError: it could not be read, or is no resource.
+    """
+    if item.error is not None:
+        raise item.error
+    type_ = item.resource.get("resourceType")
+    if not isinstance(type_, str) or not importer.services.structures.is_resource(type_):
+        raise BadRequest("This is no FHIR R4 resource: resourceType is missing or unknown.", code="structure")
     if type_ == "Bundle":
-        return resource.get("type") != "document"
-    return (type_ == "DocumentReference" and "id" not in resource) or type_ == "Binary"
+        return item.key if item.resource.get("type") == "document" else None
+    if type_ == "AuditEvent" or (type_ == "DocumentReference" and "id" not in item.resource):
+        return None
+    return item.key
 
 
-def _flush(call: Call, batch: Sequence[tuple[str, Json]], services: Services, handle: Handle) -> Iterator[Outcome]:
+def _apart(item: Item, importer: Importer) -> Iterator[Outcome]:
+    """Import what is not written as it is: an AuditEvent, a document to publish (ITI-105), a Bundle."""
+    type_ = item.resource["resourceType"]
+    try:
+        if type_ == "AuditEvent":
+            yield import_events.one(importer, item.name, item.resource)
+        elif type_ == "DocumentReference":
+            yield _published(item, importer)
+        elif item.resource.get("type") in ("transaction", "batch"):
+            yield from import_bundle(importer, item.name, item.resource)
+        elif item.resource.get("type") in ("searchset", "collection"):
+            yield from resources(importer, _entries(item))
+        else:
+            raise BadRequest(
+                "Bundles are imported when their type is transaction, batch, searchset, collection or document.",
+                code="not-supported",
+                expression="Bundle.type",
+            )
+    except StoreUnavailable:
+        raise
+    except DmpError as error:
+        yield made(item.name, error)
+
+
+def _published(item: Item, importer: Importer) -> Outcome:
+    payload = payload_of(item.resource, item.staged)
+    answer = importer.handle(replace(importer.call, path=("DocumentReference",), payload=payload))
+    return Outcome(item.name, "stored", answer.location or "")
+
+
+def _entries(item: Item) -> Iterator[Item]:
+    entries = item.resource.get("entry", ())
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        name = f"{item.name}#entry[{index}]"
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if not isinstance(resource, dict):
+            yield Item(name, error=BadRequest("The entry holds no resource.", code="required"))
+        elif not _is_comment(entry):
+            yield Item(name, resource, keep=item.keep)
+
+
+def _is_comment(entry: Json) -> bool:
+    """A searchset may hold what the server said about the search."""
+    search = entry.get("search")
+    return isinstance(search, dict) and search.get("mode") == "outcome"
+
+
+def _flush(batch: Mapping[Key, Item], importer: Importer) -> Iterator[Outcome]:
     if not batch:
         return
-    planned: list[tuple[str, Change]] = []
-    outcomes: dict[str, Outcome] = {}
-    taken: set[Key] = set()
-    for name, resource in batch:
-        try:
-            change = _change(call, resource, services)
-        except DmpError as error:
-            outcomes[name] = refused(name, error)
-            continue
-        if change.key is not None and change.key in taken:
-            outcomes[name] = Outcome(name, "refused", str(change.key), "The same resource stands in this batch twice.")
-        elif change.draft is None:
-            outcomes[name] = Outcome(name, "unchanged", str(change.key))
+    known = importer.services.store.read_many(list(batch))
+    planned: dict[Key, Change] = {}
+    outcomes: dict[Key, Outcome] = {}
+    for key, item in batch.items():
+        decided = _decided(key, item, known.get(key), importer)
+        if isinstance(decided, Outcome):
+            outcomes[key] = decided
         else:
-            assert change.key is not None
-            taken.add(change.key)
-            planned.append((name, change))
-    outcomes.update(_committed(call, planned, services))
-    yield from (outcomes[name] for name, _ in batch)
+            planned[key] = decided
+    outcomes.update(_committed({key: batch[key] for key in planned}, planned, importer))
+    yield from (outcomes[key] for key in batch)
 
 
-def _change(call: Call, resource: Json, services: Services) -> Change:
-    type_ = resource.get("resourceType")
-    if not isinstance(type_, str) or not services.structures.is_resource(type_):
-        raise BadRequest("This is no FHIR R4 resource: resourceType is unknown.", code="structure")
-    payload = payload_of(resource, {})
-    id_ = resource.get("id")
-    if isinstance(id_, str) and is_id(id_):
-        return changes.update(call, Key(type_, id_), payload, services, Preconditions())
-    return changes.create(call, type_, payload, services, Preconditions())
+def _decided(key: Key, item: Item, current: Version | None, importer: Importer) -> Change | Outcome:
+    """Return what to write, or the outcome when nothing is."""
+    try:
+        payload, same = _compared(key, item, current, importer)
+        if same or (item.keep and current is not None):
+            return Outcome(item.name, "unchanged", str(key))
+        change = changes.update(importer.call, key, payload, importer.services, Preconditions())
+    except StoreUnavailable:
+        raise
+    except DmpError as error:
+        return refused(item.name, error)
+    return Outcome(item.name, "unchanged", str(key)) if change.draft is None else change
 
 
-def _committed(call: Call, planned: Sequence[tuple[str, Change]], services: Services) -> dict[str, Outcome]:
+def _compared(key: Key, item: Item, current: Version | None, importer: Importer) -> tuple[Payload, bool]:
+    """Return what would be written, and whether the store holds just that already."""
+    resource = {**item.resource, "id": key.id}
+    here = current is not None and not current.deleted
+    if key.type != "Binary" or "data" not in resource:
+        same = here and current is not None and same_content(parse_stored(current.body), resource)
+        return payload_of(resource, item.staged), same
+    bare, blob = split(resource, item.staged, importer.services)
+    assert blob is not None  # it has data
+    same = here and current is not None and current.blob == blob.sha256
+    same = same and current is not None and same_content(parse_stored(current.body), bare)
+    return payload_of({**bare, "data": blob.sha256}, {blob.sha256: blob}), same
+
+
+def _committed(
+    items: Mapping[Key, Item], planned: Mapping[Key, Change], importer: Importer
+) -> Iterator[tuple[Key, Outcome]]:
     """Write a batch in one commit; when one of them spoils it, write them one by one to find which."""
     if not planned:
-        return {}
+        return
     try:
-        _write(call, [change for _, change in planned], services)
-    except Conflict as error:
-        if len(planned) == 1:
-            return {planned[0][0]: refused(planned[0][0], error)}
-        found: dict[str, Outcome] = {}
-        for each in planned:
-            found.update(_committed(call, [each], services))
-        return found
-    return {name: Outcome(name, "stored", str(change.key)) for name, change in planned}
+        _write(list(planned.values()), importer)
+    except (Conflict, VersionConflict) as error:
+        for key, item in items.items():
+            yield key, refused(item.name, error) if _is_final(error, items) else _alone(key, item, importer)
+    else:
+        for key, item in items.items():
+            yield key, Outcome(item.name, "stored", str(key))
 
 
-def _write(call: Call, planned: Sequence[Change], services: Services) -> None:
+def _is_final(error: DmpError, items: Mapping[Key, Item]) -> bool:
+    return len(items) == 1 and not isinstance(error, (VersionConflict, ClaimLost))
+
+
+def _alone(key: Key, item: Item, importer: Importer) -> Outcome:
+    """Write one resource on the state that is there now, again when somebody else was faster."""
+    for _ in range(_ATTEMPTS):
+        decided = _decided(key, item, importer.services.store.read(key), importer)
+        if isinstance(decided, Outcome):
+            return decided
+        try:
+            _write([decided], importer)
+        except (VersionConflict, ClaimLost):
+            continue
+        except Conflict as error:
+            return refused(item.name, error)
+        return Outcome(item.name, "stored", str(key))
+    return refused(item.name, Conflict("Others keep changing this resource; import it again.", code="lock-error"))
+
+
+def _write(planned: Sequence[Change], importer: Importer) -> None:
     what = [str(change.key) for change in planned]
     patients = {change.patient for change in planned}
-    entry = record.record(call, "import", services, what=what, patient=patients.pop() if len(patients) == 1 else None)
+    patient = patients.pop() if len(patients) == 1 else None
+    entry = record.record(importer.call, "import", importer.services, what=what, patient=patient)
     previous = {change.previous.key: change.previous for change in planned if change.previous}
     plan = Plan(drafts=tuple(change.draft for change in planned if change.draft), previous=previous)
-    commit(plan, [entry], services)
-
-
-def _one(call: Call, name: str, resource: Json, services: Services, handle: Handle) -> Iterator[Outcome]:
-    type_ = resource.get("resourceType")
-    if type_ == "Bundle" and resource.get("type") not in ("transaction", "batch"):
-        inner = [
-            (f"{name}#{index}", entry["resource"])
-            for index, entry in enumerate(resource.get("entry", ()))
-            if isinstance(entry, dict) and isinstance(entry.get("resource"), dict)
-        ]
-        yield from resources(call, inner, services, handle)
-        return
-    if type_ == "Bundle":
-        path: tuple[str, ...] = ()
-    else:
-        path = (str(type_), str(resource["id"])) if "id" in resource else (str(type_),)
-    method = "PUT" if len(path) == 2 else "POST"
-    try:
-        answer = handle(replace(call, method=method, path=path, payload=payload_of(resource, {})))
-    except DmpError as error:
-        yield _already(name, error) or refused(name, error)
-        return
-    yield Outcome(name, "stored", answer.location or "")
-
-
-def _already(name: str, error: DmpError) -> Outcome | None:
-    """Return "unchanged" for a document that is there already with the same content."""
-    codes = {coding.code for issue in error.issues for coding in issue.details}
-    return Outcome(name, "unchanged", reason="already stored") if "doublon-uniqueid" in codes else None
-
-
-def submission(call: Call, name: str, bundle: Json, services: Services, handle: Handle) -> Outcome:
-    """Store one submission (a CDA wrapped from its header)."""
-    try:
-        asked = replace(call, method="POST", path=(), payload=payload_of(bundle, {}))
-        transaction.process(asked, services, handle)
-    except DmpError as error:
-        return _already(name, error) or refused(name, error)
-    return Outcome(name, "stored")
+    commit(plan, [entry], importer.services)

@@ -1,12 +1,18 @@
-"""_include and _revinclude: what a page's resources refer to, and what refers to them, one query a type and level."""
+"""_include and _revinclude: what a page's resources refer to, and what refers to them, one query a type and level.
+
+Only resources of the records that were searched, and of directories, are included: nothing of a record leaves without
+an audit record of it. References are followed as the caller sees them, hidden ones left out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fhir_dmp.access.decision import Op
+from fhir_dmp.access.types import Kind, type_access
 from fhir_dmp.fhir.resource import parse_stored
-from fhir_dmp.interactions import authorise
-from fhir_dmp.interactions.exchange import Call
+from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions import authorise, known, masks, scoping
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.include import included as forward
@@ -20,49 +26,67 @@ DEPTH = 8
 Found = tuple[Version, bytes]
 
 
-def included(call: Call, query: Query, page: Sequence[Version], services: Services) -> tuple[list[Found], bool]:
-    """Return what is included beside the matches, each once, only what the caller may see; and whether CAP cut it."""
-    seen = {version.key for version in page}
+def included(
+    caller: Caller, query: Query, page: Sequence[Found], patients: Sequence[str], services: Services
+) -> tuple[list[Found], bool]:
+    """Return what is included beside the matches, each once, only what the caller may see; and whether CAP cut it.
+
+    page: the matches with their bodies as shown. patients: the records (`Patient/id`) that may be drawn from.
+    """
+    seen = {version.key for version, _ in page}
     found: list[Found] = []
-    frontier: Sequence[Version] = page
+    frontier = page
+    existing = scoping.existing(caller, patients, services)
     for level in range(DEPTH):
         rules = [rule for rule in query.includes if level == 0 or rule.iterate]
         if not rules or not frontier:
             break
         fresh: list[Version] = []
-        for version in [*_forward(frontier, rules, services), *_backward(call, frontier, rules, services)]:
+        for version in [*_forward(frontier, rules, services), *_backward(frontier, rules, existing, services)]:
             if version.key in seen or version.deleted:
                 continue
             seen.add(version.key)
-            body = authorise.shown_in_search(call, version, services)
-            if body is None:
-                continue
-            if len(found) >= CAP:
-                return found, True
-            found.append((version, body))
-            fresh.append(version)
-        frontier = fresh
+            if _shown(caller, version, patients, services):
+                fresh.append(version)
+        cut = len(found) + len(fresh) > CAP
+        fresh = fresh[: CAP - len(found)]
+        frontier = list(zip(fresh, masks.shown(caller, fresh, services), strict=True))
+        found.extend(frontier)
+        if cut:
+            return found, True
     return found, False
 
 
-def _forward(frontier: Sequence[Version], rules: Sequence[Include], services: Services) -> Iterable[Version]:
+def _shown(caller: Caller, version: Version, patients: Sequence[str], services: Services) -> bool:
+    if caller.is_admin:
+        return True
+    record = f"Patient/{version.id}" if version.type == "Patient" else version.patient
+    inside = record in patients or type_access(version.type).kind in (Kind.DIRECTORY, Kind.CONFORMANCE)
+    if not inside or not caller.may("r", version.type):
+        return False
+    if version.type == "DocumentReference" and not known.exists_for(caller, version, Op.SEARCH, services):
+        return False
+    return authorise.readable(caller, version, services)
+
+
+def _forward(frontier: Sequence[Found], rules: Sequence[Include], services: Services) -> Iterable[Version]:
     if all(rule.reverse for rule in rules):
         return []
-    resources = [parse_stored(version.body) for version in frontier]
+    resources = [parse_stored(body) for _, body in frontier]
     names = forward(resources, rules, services.registry, base=services.base, zone=services.zone)
     keys = [Key(*name.split("/", 1)) for name in names[: CAP + 1]]
     return services.store.read_many(keys).values() if keys else []
 
 
 def _backward(
-    call: Call, frontier: Sequence[Version], rules: Sequence[Include], services: Services
+    frontier: Sequence[Found], rules: Sequence[Include], existing: scoping.Existing, services: Services
 ) -> Iterable[Version]:
     found: list[Version] = []
-    keys = [str(version.key) for version in frontier]
+    keys = [str(version.key) for version, _ in frontier]
     for rule in rules:
         if not rule.reverse:
             continue
         for source, node in referring(rule, keys, services.registry):
-            allowed = both(node, authorise.included_node(call, source, services))
+            allowed = both(node, existing(source))
             found.extend(services.store.search(Search(types=(source,), node=allowed, count=CAP + 1)).versions)
     return found

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from fhir_dmp.access.consent import Reading
 from fhir_dmp.access.consent_rules import check_consent, may_write_consent
-from fhir_dmp.access.decide import enter
-from fhir_dmp.access.decision import Decision, Op
+from fhir_dmp.access.decision import Op
 from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, patient_of, type_access
 from fhir_dmp.access.writing import Change, may_write
-from fhir_dmp.documents.attributes import Act, changed_document, changed_list
-from fhir_dmp.documents.labels import LabelContext
+from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.documents.labels import visibility_of
+from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
-from fhir_dmp.fhir.resource import Json, same_content
+from fhir_dmp.fhir.resource import Json, parse_stored, same_content
+from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions import authorise, gather
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.ports import Version
+from fhir_dmp.ports import AuditQuery, HistoryQuery, Version
 from fhir_dmp.search.query import Term, both
+from fhir_dmp.terminology.sharing import is_archived
+from fhir_dmp.terminology.visibility import HIDDEN_FROM_REPRESENTATIVES, MASKED
 
 LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 
@@ -30,13 +34,19 @@ LETTERS = {"create": "c", "update": "u", "patch": "u", "delete": "d"}
 @dataclass(frozen=True, slots=True)
 class Permit:
     """A permitted write. patient: `Patient/id` of the record. resource: what to store instead of what was sent, when a
-    rule completes it. issues: warnings. details: what the audit keeps (labels before and after).
+    rule completes it. issues: warnings. details: what the audit keeps (labels before and after). transactions: numbers
+    of the DMP's transactions that the write is (`TD3.3a`).
     """
 
     patient: str | None = None
     resource: Json | None = None
     issues: tuple[Issue, ...] = ()
     details: tuple[tuple[str, str], ...] = ()
+    transactions: tuple[str, ...] = ()
+
+    def kind(self, interaction: str) -> str:
+        """Return the kind of the audit record: the interaction and its transactions."""
+        return "#".join((interaction, *self.transactions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +132,7 @@ def _list(call: Call, intent: _Intent, services: Services) -> Permit:
     elif not call.caller.is_admin:
         raise Forbidden("Only administrators write lists that belong to no patient.")
     if intent.before is not None and intent.after is not None:
-        changed_list(intent.before, intent.after, services.documents)
+        return Permit(patient=patient, resource=settle_list(intent.before, intent.after, services.documents))
     return Permit(patient=patient)
 
 
@@ -135,11 +145,10 @@ def _consent(call: Call, intent: _Intent, services: Services) -> Permit:
         raise Unprocessable(issues=issues)
     if patient is None:
         return Permit()
-    facts = gather.facts_of(patient, services)
-    decision = enter(call.caller, Op.CONSENT_WRITE, facts, services.access)
+    decision, facts = gather.decided(call.caller, Op.CONSENT_WRITE, patient, services)
     decision = may_write_consent(call.caller, decision, intent.after, intent.before, facts, reading)
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
+        raise refusal(decision, services.canonical, intent.type)
     return Permit(patient=patient)
 
 
@@ -150,14 +159,98 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
     patient = _patient(intent)
     if patient is None:  # of no record: whoever stored it by its id
         return _administered(call, intent)
-    facts = gather.facts_of(patient, services)
-    labels = LabelContext(services.documents, _is_minor(facts, services))
-    replaced = _is_replaced(intent, services)
-    change = changed_document(intent.before, intent.after, labels, services.documents, replaced=replaced)
-    unnamed = () if change.acts or same_content(intent.before, change.resource) else (Act.LABEL,)
-    for act in (*change.acts, *unnamed):  # a change of meta or of the base label alone needs a hand on labels too
-        _decide(call, Op(act.value), intent.before, change.resource, patient, services)
-    return Permit(patient=patient, resource=change.resource, issues=change.issues, details=change.details)
+    past = _past(intent, patient, services)
+    circumstances = Circumstances(
+        services.documents,
+        minor=_is_minor(gather.facts_of(patient, services), services),
+        successor=_is_replaced(intent, services),
+        consulted=past.read_by_patient,
+    )
+    settled = settle(intent.before, intent.after, circumstances)
+    for op in _ops(intent.before, settled):
+        _decide(call, replace(past, op=op, after=document_facts(settled)), patient, services)
+    return Permit(
+        patient=patient,
+        resource=settled,
+        details=_label_details(intent.before, settled),
+        transactions=tuple(_transactions(intent.before, settled)),
+    )
+
+
+def _transactions(before: Json, after: Json) -> Iterator[str]:
+    """Yield the numbers of the transactions that a change of attributes is (dmp-fhir 3.0)."""
+    changed = set(visibility_of(before)) ^ set(visibility_of(after))
+    if MASKED in changed:
+        yield "TD3.3a"
+    if changed - {MASKED}:
+        yield "TD3.3b"
+    if before.get("status") != after.get("status") == "entered-in-error":
+        yield "TD3.3c"
+    if is_archived(before) != is_archived(after):
+        yield "TD3.3d"
+
+
+def _ops(before: Json, after: Json) -> tuple[Op, ...]:
+    """Return what a change does, in the words of the access decision.
+
+    A change of meta or of the base label alone is none of the acts, yet it needs a hand on the labels.
+    """
+    acts = tuple(_acts(before, after))
+    return acts if acts or same_content(before, after) else (Op.UPDATE_LABEL,)
+
+
+def _acts(before: Json, after: Json) -> Iterator[Op]:
+    if before.get("status") != after.get("status"):
+        yield Op.DELETE if after.get("status") == "entered-in-error" else Op.REPLACE
+    if visibility_of(before) != visibility_of(after):
+        yield Op.UPDATE_LABEL
+    if is_archived(before) != is_archived(after):
+        yield Op.ARCHIVE
+
+
+def _label_details(before: Json, after: Json) -> tuple[tuple[str, str], ...]:
+    old, new = visibility_of(before), visibility_of(after)
+    return () if old == new else (("labels-before", " ".join(old) or "N"), ("labels-after", " ".join(new) or "N"))
+
+
+def _past(intent: _Intent, patient: str, services: Services) -> Change:
+    """Return the change as far as it depends on what was before. Only a new hiding label makes the past matter."""
+    assert intent.before is not None
+    assert intent.after is not None
+    added = set(visibility_of(intent.after)) - set(visibility_of(intent.before)) - {MASKED}
+    return Change(
+        Op.UPDATE_LABEL,
+        before=document_facts(intent.before),
+        shown_before=HIDDEN_FROM_REPRESENTATIVES in added and _was_shown(intent, services),
+        read_by_patient=bool(added) and _is_consulted(intent, patient, services),
+    )
+
+
+def _was_shown(intent: _Intent, services: Services) -> bool:
+    """Say whether the document was hidden from the representatives once, and then made visible to them (W8)."""
+    assert intent.current is not None
+    key, before = intent.current.key, None
+    while True:
+        page = services.store.history(HistoryQuery(type=key.type, id=key.id, count=100, before_seq=before))
+        for version in page.versions:
+            if version.body and HIDDEN_FROM_REPRESENTATIVES in visibility_of(parse_stored(version.body)):
+                return True
+        if page.next_seq is None:
+            return False
+        before = page.next_seq
+
+
+def _is_consulted(intent: _Intent, patient: str, services: Services) -> bool:
+    """Say whether the trail holds a consultation of the document by the patient."""
+    assert intent.current is not None
+    name = str(intent.current.key)
+
+    def by_patient(entry: AuditRecord) -> bool:
+        read = entry.kind in ("read", "vread", "history", "iti-68") and entry.outcome == "0"
+        seen = any(each.split("/_history/")[0] == name for each in entry.what)
+        return read and seen and entry.actor == Actor.PATIENT.value
+
+    return bool(services.store.audit(AuditQuery(patient=patient, count=1, keep=by_patient)).records)
 
 
 def _is_minor(facts: PatientFacts, services: Services) -> bool | None:
@@ -181,12 +274,9 @@ def _is_replaced(intent: _Intent, services: Services) -> bool:
     return bool(services.store.find("DocumentReference", node, 1))
 
 
-def _decide(call: Call, op: Op, before: Json, after: Json, patient: str, services: Services) -> Decision:
-    facts = gather.facts_of(patient, services)
-    decision = enter(call.caller, op, facts, services.access, documents=True)
+def _decide(call: Call, wanted: Change, patient: str, services: Services) -> None:
+    decision, facts = gather.decided(call.caller, wanted.op, patient, services, documents=True)
     if decision.permitted:
-        wanted = Change(op, document_facts(before), document_facts(after))
         decision = may_write(call.caller, decision, wanted, facts, services.access)
     if not decision.permitted:
-        raise refusal(decision, services.canonical)
-    return decision
+        raise refusal(decision, services.canonical, "DocumentReference")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 from fhir_dmp.documents.plans import Submitter
 from fhir_dmp.documents.publish import plan
 from fhir_dmp.documents.survey import survey_document
@@ -26,7 +24,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
         Unprocessable, Conflict, Forbidden: nothing is stored.
     """
     authorise.need(call.caller, "c", "DocumentReference", services)
-    document = deepcopy(of_type(payload.resource, "DocumentReference"))
+    document = of_type(payload.resource, "DocumentReference")
     refuse_subset(document)
     warnings = checked(judged(document), services)
     blob = _content(document, payload, services)

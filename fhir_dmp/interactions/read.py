@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
+from fhir_dmp.access.refusal import absent
 from fhir_dmp.errors import BadRequest, Gone, NotAcceptable, NotFound
 from fhir_dmp.fhir.base64_stream import binary_json
 from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.resource import is_id, parse_stored
-from fhir_dmp.interactions import authorise, projection, record
+from fhir_dmp.interactions import authorise, masks, projection, record
 from fhir_dmp.interactions.exchange import Answer, Call, Content
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
@@ -24,21 +26,35 @@ def read(call: Call, services: Services) -> Answer:
         NotFound: it never existed, or the caller must not know that it does.
         Gone: it was deleted.
     """
-    key = key_of(call.path)
-    version = services.store.read(key)
-    if version is None:
-        raise absent(key)
-    return _answer(call, version, "read", services)
+    version = current(call, services)
+    return _answer(call, version, "read", authorise.to_read(call, version, services), services)
 
 
 def vread(call: Call, services: Services) -> Answer:
-    """Return one version of a resource, current or not."""
-    key = key_of(call.path)
+    """Return one version of a resource, current or not. Today's labels decide on yesterday's versions."""
+    newest = current(call, services)
+    allowed = authorise.to_read(call, newest, services)
     number = call.path[3]
-    found = services.store.read_version(key, int(number)) if number.isdigit() and len(number) < 10 else None
+    found = services.store.read_version(newest.key, int(number)) if number.isdigit() and len(number) < 10 else None
     if found is None:
-        raise NotFound(f"{key.type} with this id has no such version.")
-    return _answer(call, found, "vread", services)
+        raise NotFound(f"{newest.type} with this id has no such version.")
+    if found.patient != newest.patient:
+        authorise.to_read(call, found, services)  # it once belonged to another record
+    return _answer(call, found, "vread", allowed, services)
+
+
+def current(call: Call, services: Services) -> Version:
+    """Return the current version of the resource that the path names.
+
+    Raises:
+        NotFound: the id never existed, or the token does not cover the type.
+    """
+    key = key_of(call.path)
+    authorise.need(call.caller, "r", key.type, services)
+    version = services.store.read(key)
+    if version is None:
+        raise absent(key.type)
+    return version
 
 
 def key_of(path: tuple[str, ...]) -> Key:
@@ -52,32 +68,19 @@ def key_of(path: tuple[str, ...]) -> Key:
     return Key(path[0], path[1])
 
 
-def absent(key: Key) -> NotFound:
-    """Return the error for what does not exist or must look as if it did not."""
-    return NotFound(f"There is no {key.type} with this id.")
-
-
-def _answer(call: Call, version: Version, kind: str, services: Services) -> Answer:
-    allowed = authorise.to_read(call, version, kind, services)
+def _answer(call: Call, version: Version, kind: str, allowed: authorise.Allowed, services: Services) -> Answer:
     if version.deleted:
-        record.keep(services, record.record(call, kind, services, what=[_reference(version)], outcome="4"))
         raise Gone(f"This {version.type} was deleted.", headers={"ETag": f'W/"{version.version}"'})
     kind = "iti-68" if allowed.content_of and version.type in ("Binary", "Bundle") and kind == "read" else kind
-    what = [_reference(version), *allowed.content_of]
-    entry = record.record(call, kind, services, patient=allowed.patient, what=what)
-    answer = (
-        _content(call, version, services) if version.type == "Binary" else _resource(call, version, allowed, services)
-    )
+    what = [authorise.reference(version), *allowed.content_of]
+    entry = record.record(call, kind, services, patient=allowed.patient, what=what, details=allowed.details)
+    answer = _content(call, version, services) if version.type == "Binary" else _resource(call, version, services)
     record.keep(services, entry)
-    return answer
+    return replace(answer, headers=(*answer.headers, *allowed.headers)) if allowed.warnings else answer
 
 
-def _reference(version: Version) -> str:
-    return f"{version.type}/{version.id}/_history/{version.version}"
-
-
-def _resource(call: Call, version: Version, allowed: authorise.Allowed, services: Services) -> Answer:
-    body = allowed.show(version)
+def _resource(call: Call, version: Version, services: Services) -> Answer:
+    body = masks.body_of(call.caller, version, services)
     if call.query:
         body = projection.apply(body, call.query, services)
     shown = on_the_wire(version.type, body, call.info.base)

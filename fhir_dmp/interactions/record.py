@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhir_dmp.access.refusal import codings_of
 from fhir_dmp.audit.build import audit_record
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.errors import StoreUnavailable, Unavailable
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 
@@ -43,6 +45,12 @@ def keep(services: Services, *records: AuditRecord) -> None:
     """Commit audit records that come without a write (reads, searches, refusals).
 
     Raises:
-        StoreUnavailable: the trail cannot be written, so nothing may be answered.
+        Unavailable: audit-unavailable; the trail cannot be written, so nothing may be answered (A5).
     """
-    services.trail(records)
+    try:
+        services.trail(records)
+    except StoreUnavailable as error:
+        raise Unavailable(
+            "The audit trail cannot be written, so nothing can be answered now.",
+            details=codings_of("audit-unavailable", services.canonical),
+        ) from error

@@ -16,7 +16,7 @@ from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import dump
-from fhir_dmp.interactions import authorise, include, projection, record
+from fhir_dmp.interactions import include, projection, record, scoping
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
@@ -24,7 +24,7 @@ from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Page, Version
 from fhir_dmp.search.cursor import Cursor, seal, unseal
 from fhir_dmp.search.parse import parse
-from fhir_dmp.search.query import Node, Position, Query, Search, SortKey, both
+from fhir_dmp.search.query import Node, Position, Query, Search, SortKey
 from fhir_dmp.search.rules import ParseRules
 
 #: Query parameter that carries a sealed page position; nothing else may stand beside it but the format.
@@ -57,12 +57,15 @@ def search(call: Call, types: tuple[str, ...], services: Services, *, compartmen
     """Answer a type, system or compartment search (`compartment`: `Patient/id`) with a searchset Bundle."""
     ask = _asked(call, types, compartment, services)
     query = parse(ask.types, ask.pairs, services.registry, _rules(ask, call, services))
-    scope = authorise.to_search(call, query, _label(ask.types), services, compartment=ask.compartment)
-    node = both(query.node, scope.node)
-    page = services.store.search(_search(ask, query, node, scope.count_all))
-    entries = _entries(call, query, page, scope, services)
+    scope = scoping.to_search(call, query, _label(ask.types), services, compartment=ask.compartment)
+    node = scope.narrowed(query.node)
+    page = services.store.search(_search(ask, query, node, scope))
+    shown = scope.release(page.versions)
+    found = dict.fromkeys(place for version, _ in shown if (place := _record_of(version)) is not None)
+    patients = scope.patients or tuple(found)
+    entries = _entries(call, query, shown, patients, services)
     answer = _bundle(call, ask, query, page, entries, services)
-    record.keep(services, *_records(call, ask, scope, services))
+    record.keep(services, *_records(call, ask, patients, scope, services))
     return Answer(body=answer)
 
 
@@ -131,10 +134,14 @@ def _rules(ask: _Ask, call: Call, services: Services) -> ParseRules:
     )
 
 
-def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
+def _record_of(version: Version) -> str | None:
+    return f"Patient/{version.id}" if version.type == "Patient" else version.patient
+
+
+def _search(ask: _Ask, query: Query, node: Node, scope: scoping.Scope) -> Search:
     counting = query.summary == "count" or query.count == 0
     # An estimate would cost as much as the count that it stands for.
-    wants_total = query.total in ("accurate", "estimate") or counting or (count_all and query.total != "none")
+    wants_total = query.total in ("accurate", "estimate") or counting or (scope.count_all and query.total != "none")
     sort = query.sort or (SortKey("_lastUpdated", descending=True),)
     cursor = ask.cursor
     position = cursor.position if cursor else None
@@ -147,14 +154,16 @@ def _search(ask: _Ask, query: Query, node: Node, count_all: bool) -> Search:
         before=position if cursor and cursor.backward else None,
         bound=cursor.bound if cursor and position else None,
         total=wants_total,
+        each=scope.each,
     )
 
 
-def _entries(call: Call, query: Query, page: Page, scope: authorise.Scope, services: Services) -> list[Entry]:
-    shown = scope.release(page.versions)
+def _entries(
+    call: Call, query: Query, shown: Sequence[include.Found], patients: Sequence[str], services: Services
+) -> list[Entry]:
     entries = [_entry(call, version, body, "match", query, services) for version, body in shown]
-    if query.includes and page.versions:
-        found, overflow = include.included(call, query, page.versions, services)
+    if query.includes and shown:
+        found, overflow = include.included(call.caller, query, shown, patients, services)
         entries += [_entry(call, version, body, "include", query, services) for version, body in found]
         if overflow:
             entries.append(
@@ -168,7 +177,7 @@ def _entries(call: Call, query: Query, page: Page, scope: authorise.Scope, servi
                     ]
                 )
             )
-    issues = [*ignored(query), *scope.issues]
+    issues = list(ignored(query))
     if issues:
         entries.append(outcome(issues))
     return entries
@@ -237,8 +246,14 @@ def self_link(url: str, applied: Sequence[tuple[str, str]]) -> str:
     return f"{url}?{urlencode(applied, safe=':/|,$')}" if applied else url
 
 
-def _records(call: Call, ask: _Ask, scope: authorise.Scope, services: Services) -> list[AuditRecord]:
+def _records(
+    call: Call, ask: _Ask, patients: Sequence[str], scope: scoping.Scope, services: Services
+) -> list[AuditRecord]:
+    """Return one record for each patient whose record was searched (security 6.2)."""
     kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
     kind = "search-system" if len(ask.types) != 1 else kind
-    patients: Sequence[str | None] = scope.patients or (None,)
-    return [record.record(call, kind, services, patient=each, query=call.info.raw) for each in patients]
+    each: Sequence[str | None] = patients or (None,)
+    return [
+        record.record(call, kind, services, patient=p, query=call.info.raw, details=scope.grounds.get(p or "", ()))
+        for p in each
+    ]

@@ -6,12 +6,13 @@ from fhir_dmp.access.decision import Decision
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.relation import authorisation_status, is_doctor
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
+from fhir_dmp.fhir.subset import SUBSETTED, SUBSETTED_SYSTEM
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Version
+from fhir_dmp.terminology.national import IS_MT
+from fhir_dmp.terminology.sharing import IS_ARCHIVED
 
-DMP = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition"
-SUBSETTED = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 #: What a professional needs of an own deposit to act on it later (dmp-fhir 3.5), and nothing more.
 _DEPOSIT = (
     "resourceType",
@@ -39,14 +40,13 @@ _IDENTITY = (
     "deceasedDateTime",
 )
 _BLOCKED = ("resourceType", "id", "meta", "identifier", "active")
-ARCHIVED = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-ext-is-archived"
 
 
-def deposit(version: Version) -> bytes:
+def deposit(stored: bytes) -> bytes:
     """Return what a feeding-only caller may see of an own document (TD3.1b)."""
-    body = parse_stored(version.body)
+    body = parse_stored(stored)
     kept = _cut(body, _DEPOSIT)
-    archived = [each for each in body.get("extension", ()) if each.get("url") == ARCHIVED]
+    archived = [each for each in body.get("extension", ()) if each.get("url") == IS_ARCHIVED]
     if archived:
         kept["extension"] = archived
     return dump(kept)
@@ -55,13 +55,8 @@ def deposit(version: Version) -> bytes:
 def _cut(body: Json, names: tuple[str, ...]) -> Json:
     kept = {name: body[name] for name in names if name in body}
     meta = dict(kept.get("meta", {}))
-    kept["meta"] = {**meta, "tag": [*meta.get("tag", ()), SUBSETTED]}
+    kept["meta"] = {**meta, "tag": [*meta.get("tag", ()), {"system": SUBSETTED_SYSTEM, "code": SUBSETTED}]}
     return kept
-
-
-def patient(version: Version) -> bytes:
-    """Return a Patient read inside an entered record: as stored."""
-    return version.body
 
 
 def found_patient(
@@ -80,7 +75,7 @@ def found_patient(
         status = authorisation_status(caller, facts, services.access)
         kept["extension"] = [
             *kept.get("extension", ()),
-            {"url": f"{DMP}/dmp-medecin-traitant", "valueBoolean": is_doctor(caller, facts)},
+            {"url": IS_MT, "valueBoolean": is_doctor(caller, facts)},
             {"url": f"{services.canonical}/StructureDefinition/dmp-statut-autorisation", "valueCode": status.value},
         ]
     return dump(kept)

@@ -8,7 +8,7 @@ from fhir_dmp.errors import BadRequest, Issue, NotFound
 from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import dump
-from fhir_dmp.interactions import changes, patching, publish, record
+from fhir_dmp.interactions import changes, masks, patching, publish, record
 from fhir_dmp.interactions.changes import Change, Preconditions
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
 from fhir_dmp.interactions.read import key_of
@@ -125,7 +125,8 @@ def answer(call: Call, status: int, version: Version | None, issues: tuple[Issue
         return base
     if prefer == "OperationOutcome":
         return replace(base, body=dump(operation_outcome((*issues, *done("stored")))))
-    return replace(base, body=on_the_wire(version.type, version.body, call.info.base))
+    shown = masks.body_of(call.caller, version, services)
+    return replace(base, body=on_the_wire(version.type, shown, call.info.base))
 
 
 def done(what: str) -> tuple[Issue, ...]:

@@ -8,16 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Op
 from fhir_dmp.access.facts import Dossier
-from fhir_dmp.access.refusal import refusal
 from fhir_dmp.documents.survey import Gathered, Needs, survey_targets
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import parse_stored
-from fhir_dmp.interactions import authorise, gather
-from fhir_dmp.interactions.criteria import criterion
+from fhir_dmp.interactions import authorise, gather, known, scoping
+from fhir_dmp.interactions.criteria import LOOKED_AT, criterion
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.patients.dossier import Status
@@ -44,10 +42,16 @@ def _round(call: Call, needs: Needs, known: Gathered, services: Services) -> Gat
     keys = [Key(type_, id_) for type_, id_ in needs.keys if f"{type_}/{id_}" not in known.held]
     read = services.store.read_many(keys) if keys else {}
     held = {str(key): _held(version) for key, version in read.items() if _known_to(call, version, services)}
-    holders = {unique: holder for unique in needs.uniques if (holder := _holder(unique, services)) is not None}
+    holding = {unique: version for unique in needs.uniques if (version := _holder(unique, services)) is not None}
+    hidden = {str(version.key) for version in holding.values() if not _known_to(call, version, services)}
+    holders = {unique: _held(version) for unique, version in holding.items()}
     found = {text: tuple(_searched(call, text, services)) for text in needs.criteria if text not in known.found}
     return replace(
-        known, held={**known.held, **held}, holders={**known.holders, **holders}, found={**known.found, **found}
+        known,
+        held={**known.held, **held},
+        holders={**known.holders, **holders},
+        found={**known.found, **found},
+        hidden=known.hidden | hidden,
     )
 
 
@@ -61,21 +65,24 @@ def _known_to(call: Call, version: Version, services: Services) -> bool:
         return False
     if version.type != "DocumentReference" or call.caller.is_admin:
         return True
-    return authorise.may_know(call.caller, version, Op.REPLACE, services)
+    return known.may_know(call.caller, version, Op.REPLACE, services)
 
 
-def _holder(unique: str, services: Services) -> Held | None:
+def _holder(unique: str, services: Services) -> Version | None:
     key = services.store.holder(unique)
     version = services.store.read(key) if key else None
-    return _held(version) if version and not version.deleted else None
+    return version if version and not version.deleted else None
 
 
 def _searched(call: Call, text: str, services: Services) -> Iterable[Held]:
     """Answer a criterion `Type?query` with at most two current resources that the caller may know of."""
     type_, _, query = text.partition("?")
     parsed = criterion(type_, query, services)
-    page = services.store.search(Search(types=(type_,), node=parsed.node, count=2))
-    return [_held(version) for version in page.versions if _known_to(call, version, services)]
+    node = parsed.node
+    if not call.caller.is_admin:
+        node = scoping.restricted(call.caller, node, tuple(scoping.searched(parsed, None, services)), services)
+    page = services.store.search(Search(types=(type_,), node=node, count=LOOKED_AT))
+    return [_held(version) for version in page.versions if _known_to(call, version, services)][:2]
 
 
 def may_feed(call: Call, patient: str, services: Services) -> None:
@@ -84,9 +91,7 @@ def may_feed(call: Call, patient: str, services: Services) -> None:
     Raises:
         Forbidden: the reason the caller may know.
     """
-    decision = enter(call.caller, Op.CREATE, gather.facts_of(patient, services), services.access, documents=True)
-    if not decision.permitted:
-        raise refusal(decision, services.canonical)
+    authorise.entered(call.caller, Op.CREATE, patient, services, documents=True)
 
 
 def all_versions(drafts: Iterable[Draft], services: Services) -> dict[Key, Version]:

@@ -6,21 +6,23 @@ A transaction is planned as a whole on the state before it, and committed once; 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from fhir_dmp.documents.submission import is_submission
-from fhir_dmp.errors import BadRequest, DmpError
+from fhir_dmp.errors import BadRequest, DmpError, Gone, NotFound
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.interactions import authorise, changes, patching, provide, record
+from fhir_dmp.interactions import authorise, changes, masks, patching, provide, record, scoping
 from fhir_dmp.interactions.bundle_entries import (
     BundleEntry,
     answered,
     lone,
     payload_of,
+    preferred,
     raw_entries,
     read_entry,
     refused,
@@ -106,7 +108,7 @@ def _transaction(call: Call, body: Json, staged: Mapping[str, Blob], services: S
     planned = _planned(call, rewritten, targets, staged, services)
     versions = _commit(call, planned, services)
     results = [
-        _result(call, planned[entry.index], versions)
+        _result(call, planned[entry.index], versions, services)
         if entry.index in planned
         else _looked_up(call, entry, staged, handle)
         for entry in rewritten
@@ -118,13 +120,14 @@ def _may_read(call: Call, entry: BundleEntry, services: Services) -> None:
     """Judge a read before anything is written: a refusal of one entry refuses the transaction."""
     type_ = entry.path[0] if entry.path else ""
     if entry.path[-1:] == ("_history",) and len(entry.path) < 3:
-        authorise.to_browse_history(call, type_ if len(entry.path) == 2 else None, services)
+        scoping.to_browse_history(call, type_ if len(entry.path) == 2 else None, services)
     if not services.structures.is_resource(type_):
         return
     authorise.need(call.caller, "r" if len(entry.path) > 1 else "s", type_, services)
     stored = services.store.read(Key(type_, entry.path[1])) if len(entry.path) == 2 else None
     if stored is not None and not stored.deleted:
-        authorise.to_read(call, stored, "read", services)
+        with suppress(NotFound, Gone):  # hidden or unknown: its own entry says so
+            authorise.to_read(call, stored, services)
 
 
 def _looked_up(call: Call, entry: BundleEntry, staged: Mapping[str, Blob], handle: Handle) -> Entry:
@@ -200,6 +203,8 @@ def _commit(call: Call, planned: Mapping[int, Change], services: Services) -> di
     return commit(plan, audit, services, creator=call.caller)
 
 
-def _result(call: Call, change: Change, versions: Mapping[Key, Version]) -> Entry:
-    version = versions.get(change.key) if change.key else None
-    return written(version or change.unchanged, change.status, change.issues, call.info)
+def _result(call: Call, change: Change, versions: Mapping[Key, Version], services: Services) -> Entry:
+    version = (versions.get(change.key) if change.key else None) or change.unchanged
+    if version is not None and preferred(call.info) == "representation":
+        version = replace(version, body=masks.body_of(call.caller, version, services))
+    return written(version, change.status, change.issues, call.info)

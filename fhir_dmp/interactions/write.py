@@ -15,20 +15,24 @@ from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob, Draft
+from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.resource import Json, dump, stamped
+from fhir_dmp.fhir.subset import SUBSETTED
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.creators import creator_term
+from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
 from fhir_dmp.search.terms import Terms
+from fhir_dmp.terminology.national import FR_CORE
+from fhir_dmp.terminology.sharing import MHD, PDSM
 
-SUBSETTED = "SUBSETTED"
 #: Profiles whose rules this server applies, by the start of their URL: those of documents and of the INS identity.
 JUDGED = (
-    "https://interop.esante.gouv.fr/ig/fhir/pdsm/",
-    "https://profiles.ihe.net/ITI/MHD/",
-    "https://hl7.fr/ig/fhir/core/",
+    f"{PDSM}/",
+    f"{MHD}/",
+    f"{FR_CORE}/",
 )
 
 
@@ -57,8 +61,8 @@ def refuse_subset(resource: Json) -> None:
     Raises:
         Unprocessable: meta.tag says SUBSETTED.
     """
-    tags = resource.get("meta", {}).get("tag", ())
-    if any(isinstance(tag, dict) and tag.get("code") == SUBSETTED for tag in tags):
+    tags = objects_of(object_of(resource.get("meta")).get("tag"))
+    if any(tag.get("code") == SUBSETTED for tag in tags):
         raise Unprocessable(
             "The resource is an excerpt (tag SUBSETTED); read it whole before writing it.",
             code="business-rule",
@@ -70,8 +74,11 @@ def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
     """Judge a resource against the base definitions; return the warnings.
 
     Raises:
-        Unprocessable: with every error found, unless validation.mode is warn or off.
+        Unprocessable: with every error found, unless validation.mode is warn or off; whatever the mode, when the server
+            cannot write its own part of `meta`.
     """
+    if not isinstance(resource.get("meta", {}), dict):
+        raise Unprocessable("meta must be an object.", code="structure", expression=f"{resource['resourceType']}.meta")
     if services.settings.validation.mode == "off":
         return ()
     issues = (*services.validate(resource), *unjudged(resource))
@@ -147,14 +154,20 @@ def commit(
     done = services.store.commit(
         Commit(
             writes=tuple(writes),
-            claims=plan.claims,
+            claims=_claims(plan, marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
             audit=records,
         )
     )
-    services.forget(writes)
+    services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:
+    """Return the claims of a plan and the marks of its writes; a mark that the plan claims for itself is that claim."""
+    own = {claim.key for claim in plan.claims}
+    return (*plan.claims, *(mark for mark in marks if mark.key not in own))
 
 
 def _versioned(reference: str, numbers: Mapping[str, int]) -> str:

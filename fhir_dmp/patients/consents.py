@@ -1,6 +1,7 @@
-"""The Consents that record the legal acts of a dossier: opening, opposition, emergency settings.
+"""The Consents that record the legal acts of a dossier: opening, closing, rights of people, oppositions.
 
-Shapes of [security 5.2, 5.6] (IHE PCF). The decision that reads them is made in the access room.
+Shapes of [security 5.2 to 5.8] (IHE PCF); the French categories and historical codes of [dmp-fhir 3.8] stand beside
+the kind as aliases. The decision that reads them is made in the access room.
 """
 
 from __future__ import annotations
@@ -8,17 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.elements import codings_of, object_of, objects_of
-from fhir_dmp.fhir.moments import instant
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import LOINC
+from fhir_dmp.terminology.aliases import LOINC, STRUCTURE
 from fhir_dmp.terminology.national import HISTORICAL_CONSENT, RFC_3986
 
 PCF = "https://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF"
 ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 CONSENT_SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
+PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+POLICY_DENY = "https://profiles.ihe.net/ITI/PCF/Policy-deny"
 BREAK_GLASS = "BTG"
 REGULATION = "ETREAT"
+
+OPENING = "dmp-opening"
+AUTHORISATION = "ps-authorisation"
+BLOCK = "block"
+DOCTOR = "mt"
+EMERGENCY = "emergency"
+FEEDING = "feeding-opposition"
+
+#: Refused emergency mode -> French category, historical code.
+_MODES = {
+    BREAK_GLASS: ("opposition-bris-de-glace", "OPPOSITION_BRIS_DE_GLACE"),
+    REGULATION: ("opposition-centre-regulation", "OPPOSITION_ACCES_URGENCE"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +57,11 @@ class Act:
 def kind_system(base: str) -> str:
     """Return the code system of the kinds of Consent."""
     return f"{base}/CodeSystem/dmp-consent-kind"
+
+
+def category_system(base: str) -> str:
+    """Return the code system of the French categories, which name some kinds in other words."""
+    return f"{base}/CodeSystem/dmp-consent-categorie"
 
 
 def closing_extension(base: str) -> str:
@@ -74,19 +95,110 @@ def refused_modes(consent: Json) -> frozenset[str]:
     )
 
 
-def opening(act: Act) -> Json:
-    """Return the Consent that records the opening of a dossier."""
+def denied_outright(consent: Json) -> frozenset[str]:
+    """Return the emergency modes that a Consent of type deny refuses; without purposes or category it refuses both."""
+    purposes = {code for _, code in codings_of(object_of(consent.get("provision")).get("purpose"))}
+    categories = {code for _, code in codings_of(consent.get("category"))}
+    modes = {mode for mode, names in _MODES.items() if mode in purposes or (not purposes and names[0] in categories)}
+    return frozenset(modes) if modes or purposes else frozenset(_MODES)
+
+
+def opening(act: Act, *, again: bool = False) -> Json:
+    """Return the Consent that records the opening of a dossier, or its reopening."""
+    historical = "CONSENTEMENT_REACTIVATION_DMP" if again else "CONSENTEMENT_OUVERTURE_DMP"
+    title = "Consent to the reopening of the record" if again else "Consent to the opening of the record"
     return {
-        **_common(act, "dmp-opening", "CONSENTEMENT_OUVERTURE_DMP", "Basic", "Consent to the opening of the record"),
+        **_common(act, OPENING, title, ("consentement-ouverture",), (historical,)),
         "provision": {"type": "permit", "purpose": [{"system": ACT_REASON, "code": "TREAT"}]},
+    }
+
+
+def closing(act: Act, parts: Iterable[Json]) -> Json:
+    """Return the Consent that records a closing. parts: date, motive and reason as extensions of dmp-closing."""
+    return {
+        **_common(act, OPENING, "Closing of the record", ()),
+        "extension": [{"url": closing_extension(act.base), "extension": list(parts)}],
+        "policy": [{"uri": POLICY_DENY}],
+        "provision": {"type": "deny"},
+    }
+
+
+def refusal_of_creation(act: Act) -> Json:
+    """Return the Consent of a person who wants no dossier at all."""
+    return {
+        **_common(act, OPENING, "Objection to the creation of a record", ("opposition-creation",)),
+        "policy": [{"uri": POLICY_DENY}],
+        "provision": {"type": "deny"},
+    }
+
+
+def actor(who: tuple[str, str], base: str, profession: tuple[str, str] | None = None) -> Json:
+    """Return the provision.actor of a professional or a structure.
+
+    profession: (system, code) that the professional's own token proved, kept because a médecin traitant must be a
+    doctor and no directory may know him.
+    """
+    system, value = who
+    type_ = "Organization" if system == STRUCTURE else "Practitioner"
+    named: Json = {
+        "role": {"coding": [{"system": PARTICIPATION, "code": "IRCP"}]},
+        "reference": {"type": type_, "identifier": {"system": system, "value": value}},
+    }
+    if profession is not None:
+        coding = {"system": profession[0], "code": profession[1]}
+        named = {"extension": [{"url": profession_extension(base), "valueCoding": coding}], **named}
+    return named
+
+
+def profession_extension(base: str) -> str:
+    """Return the URL of the extension that keeps the profession of an actor."""
+    return f"{base}/StructureDefinition/dmp-profession"
+
+
+def authorisation(act: Act, named: Json, start: str, end: str | None) -> Json:
+    """Return the Consent that lets an actor consult, from a date to a date included, or without end."""
+    period = {"start": start} if end is None else {"start": start, "end": end}
+    return {
+        **_common(act, AUTHORISATION, "Authorisation to consult the record", ("autorisation-acces",)),
+        "provision": {
+            "type": "permit",
+            "period": period,
+            "actor": [named],
+            "purpose": [{"system": ACT_REASON, "code": "TREAT"}],
+        },
+    }
+
+
+def doctor(act: Act, named: Json) -> Json:
+    """Return the Consent that makes an actor a médecin traitant."""
+    return {
+        **_common(act, DOCTOR, "Designation of a médecin traitant", ()),
+        "provision": {"type": "permit", "actor": [named]},
+    }
+
+
+def block(act: Act, named: Json) -> Json:
+    """Return the Consent that keeps an actor out, whatever the mode, until it is lifted."""
+    return {
+        **_common(act, BLOCK, "Block of a professional", ("blocage",)),
+        "provision": {"type": "deny", "actor": [named]},
+    }
+
+
+def feeding_opposition(act: Act, named: Json | None) -> Json:
+    """Return the Consent that refuses feeding, by one actor or by everybody."""
+    provision: Json = {"type": "deny"} if named is None else {"type": "deny", "actor": [named]}
+    return {
+        **_common(act, FEEDING, "Objection to feeding the record", ("opposition-alimentation",)),
+        "provision": provision,
     }
 
 
 def emergency(act: Act, refused: Iterable[str]) -> Json:
     """Return the Consent of the emergency settings: everything permitted but the refused modes (BTG, ETREAT)."""
-    codes = {BREAK_GLASS: "OPPOSITION_BRIS_DE_GLACE", REGULATION: "OPPOSITION_ACCES_URGENCE"}
     modes = sorted(refused)
-    consent = _common(act, "emergency", codes[modes[0]] if len(modes) == 1 else None, "Intermediate", "Settings")
+    french, historical = [_MODES[mode][0] for mode in modes], [_MODES[mode][1] for mode in modes]
+    consent = _common(act, EMERGENCY, "Settings", french, historical, profile="Intermediate")
     consent["provision"] = {
         "type": "permit",
         "purpose": [{"system": ACT_REASON, "code": code} for code in (BREAK_GLASS, REGULATION)],
@@ -95,12 +207,21 @@ def emergency(act: Act, refused: Iterable[str]) -> Json:
     return consent
 
 
-def _common(act: Act, kind: str, historical: str | None, profile: str, title: str) -> Json:
+def _common(
+    act: Act,
+    kind: str,
+    title: str,
+    french: Iterable[str],
+    historical: Iterable[str] = (),
+    profile: str = "Basic",
+) -> Json:
     system, value = act.ins
     patient = {"reference": act.patient, "identifier": {"system": system, "value": value}}
-    category = [{"system": kind_system(act.base), "code": kind}]
-    if historical is not None:
-        category.append({"system": HISTORICAL_CONSENT, "code": historical})
+    category = [
+        {"system": kind_system(act.base), "code": kind},
+        *({"system": category_system(act.base), "code": code} for code in french),
+        *({"system": HISTORICAL_CONSENT, "code": code} for code in historical),
+    ]
     return {
         "resourceType": "Consent",
         "meta": {"profile": [f"{PCF}.consent{profile}"]},

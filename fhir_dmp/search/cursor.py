@@ -14,7 +14,7 @@ from hashlib import sha512
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from fhir_dmp.errors import BadRequest, Forbidden, Gone
+from fhir_dmp.errors import BadRequest, Gone
 from fhir_dmp.search.query import Position
 
 _PURPOSE = b"fhir-dmp paging link 1"
@@ -59,7 +59,7 @@ def unseal(text: str, key: bytes, *, now_ms: int, caller: str) -> Cursor:
     """Return the cursor of a paging link.
 
     Raises:
-        BadRequest: not a link of this server, or changed. Forbidden: given to another caller. Gone: expired.
+        BadRequest: not a link of this server, changed, or given to another caller. Gone: expired.
     """
     try:
         sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -68,7 +68,7 @@ def unseal(text: str, key: bytes, *, now_ms: int, caller: str) -> Cursor:
         raise BadRequest("The paging link is not valid; start the search again.", code="value") from error
     path, parameters, position, backward, bound, owner, expires_ms = json.loads(plain)
     if owner != caller:
-        raise Forbidden("The paging link was given to another caller; start the search again.")
+        raise BadRequest("The paging link was given to another caller; start the search again.", code="value")
     if now_ms > expires_ms:
         raise Gone("The paging link has expired; start the search again.", code="expired")
     return Cursor(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from fhir_dmp.search.numbers import UCUM
 from fhir_dmp.terminology.aliases import (
     TRE_A07_VISIBILITY,
     TRE_A08_CONFIDENTIALITY,
+    UCUM,
     canonical_identifier,
     canonical_system,
 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir import dates
 from fhir_dmp.search.grammar import alternatives, pieces, prefixed, unescape
-from fhir_dmp.search.numbers import UCUM, around, in_canonical_unit, near, point, written
+from fhir_dmp.search.numbers import around, in_canonical_unit, near, point, written
 from fhir_dmp.search.parameters import SearchParameter
 from fhir_dmp.search.query import LastUpdated, Node, Op, Span, either
 from fhir_dmp.search.rules import Asking, ParseRules, malformed
+from fhir_dmp.terminology.aliases import UCUM
 
 _EQUALITY = frozenset({Op.EQ, Op.NE})
 

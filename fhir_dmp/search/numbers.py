@@ -17,7 +17,6 @@ from fhir_dmp.search.query import MINUS_INFINITY, PLUS_INFINITY
 
 Range = tuple[float, float]
 
-UCUM = "http://unitsofmeasure.org"
 _NUMBER = re.compile(r"([+-]?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?", re.ASCII)
 
 #: Metric prefixes, base units that take them, and units that do not (canonical unit, factor).

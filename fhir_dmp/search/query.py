@@ -234,10 +234,11 @@ class Position:
 class Search:
     """One page asked of a store.
 
-    types: resource types searched, usually one. sort: () means most recently updated first.
-    count: at most this many rows (0: none). after: continue behind this position; before: the page that ends just
-    before this position (rows still returned in sort order). bound: ignore versions committed after this sequence.
-    total: also count all matches. cap: give up with TooCostly when an intermediate set exceeds this many ids.
+    types: resource types searched, usually one. each: what the resources of a type must satisfy beside `node`.
+    sort: () means most recently updated first. count: at most this many rows (0: none). after: continue behind this
+    position; before: the page that ends just before this position (rows still returned in sort order). bound: ignore
+    versions committed after this sequence. total: also count all matches. cap: give up with TooCostly when an
+    intermediate set exceeds this many ids.
     """
 
     types: tuple[str, ...]
@@ -248,6 +249,11 @@ class Search:
     before: Position | None = None
     bound: int | None = None
     total: bool = False
+    each: tuple[tuple[str, Node], ...] = ()
+
+    def node_of(self, type_: str) -> Node:
+        """Return what the resources of one type must satisfy."""
+        return both(self.node, *(node for name, node in self.each if name == type_))
 
 
 @dataclass(frozen=True, slots=True)

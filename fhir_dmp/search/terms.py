@@ -14,6 +14,8 @@ Shapes of a token (Terms.tokens), where `p` is the search parameter's code:
     _compartment=r:<Type>/<id>                                each compartment that the resource belongs to
 
 A plain code whose element implies its system (`status`) has only `p=c:`; asking for that system asks for the code.
+A token that starts with `~` tells what only the moment of writing knew (who created a content): it is not made from the
+resource, and a reindex keeps it (`recomputed`).
 String entries: `p` for values (uris too, for `:below`), `p#` for the words of `:text`, `p$<term>` inside a composite.
 Span keys: `p`; of a quantity also `p|<system>|<code>` (UCUM: the canonical unit) and `p||<code or unit>`; inside a
 composite `p$<term>` comes first. The keys are made by search/keys.py and search/values.py, and nowhere else.
@@ -25,8 +27,8 @@ The extractor itself is search/extract.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from fhir_dmp.search.query import SortValue
 
@@ -53,3 +55,16 @@ class Terms:
 
 
 NO_TERMS = Terms()
+
+_KEPT = "~"
+
+
+def is_kept(token: str) -> bool:
+    """Say whether a token survives the recomputation of terms."""
+    return token.startswith(_KEPT)
+
+
+def recomputed(new: Terms, old: Iterable[str]) -> Terms:
+    """Return the terms made again from a resource, with those of its old tokens that cannot be made again."""
+    kept = tuple(token for token in old if is_kept(token) and token not in new.tokens)
+    return replace(new, tokens=(*new.tokens, *kept)) if kept else new

@@ -23,8 +23,8 @@ from fhir_dmp.search.keys import (
     exact_part,
     identifier_parts,
 )
-from fhir_dmp.search.numbers import UCUM, Range, decimal_of, in_canonical_unit, point, stored_bounds, stored_range
-from fhir_dmp.terminology.aliases import canonical_identifier, canonical_system
+from fhir_dmp.search.numbers import Range, decimal_of, in_canonical_unit, point, stored_bounds, stored_range
+from fhir_dmp.terminology.aliases import UCUM, canonical_identifier, canonical_system
 
 CONTACT_SYSTEMS = frozenset({"phone", "fax", "email", "pager", "url", "sms", "other"})
 

@@ -32,7 +32,7 @@ from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
 from fhir_dmp.search.match import matches
 from fhir_dmp.search.order import compare, ordered, position_of
 from fhir_dmp.search.query import Node, Position, Search
-from fhir_dmp.search.terms import Terms
+from fhir_dmp.search.terms import Terms, recomputed
 
 CHUNK = 256 * 1024
 
@@ -141,7 +141,10 @@ class MemoryStore:
         with self._lock:
             bound = self._sequence if search.bound is None else search.bound
             rows = [
-                row for type_ in search.types for row in self._matching(type_, search.node) if row.version.seq <= bound
+                row
+                for type_ in search.types
+                for row in self._matching(type_, search.node_of(type_))
+                if row.version.seq <= bound
             ]
 
             def place(row: _Row) -> Position:
@@ -178,6 +181,15 @@ class MemoryStore:
         """Return the last sequence."""
         with self._lock:
             return self._sequence
+
+    def sweep(self) -> int:
+        """Nothing outlives the process, so nothing is swept."""
+        return 0
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        with self._lock:
+            return tuple(self._claims.get(key, 0) for key in keys)
 
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type there are."""
@@ -309,7 +321,7 @@ class MemoryStore:
 
     def _reindex_one(self, key: Key, terms: Callable[[Version], Terms]) -> None:
         row = self._current[key]
-        new = terms(row.version)
+        new = recomputed(terms(row.version), row.terms.tokens)
         change = _Change(self._sequence)
         write = Write(key.type, key.id, row.version.version, row.version.updated_ms, row.version.body, new)
         self._plan_uniques(key, row, write, change)

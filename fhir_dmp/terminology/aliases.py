@@ -12,14 +12,23 @@ def _nos(name: str) -> str:
     return f"{NOS}/{name}/FHIR/{name.replace('_', '-', 1)}"
 
 
+TRE_A00_PRODUCER = _nos("TRE_A00-ProducteurDocNonPS")
 TRE_A03_CLASS = _nos("TRE_A03-ClasseDocument")
 TRE_A05_TYPE = _nos("TRE_A05-TypeDocComplementaire")
 TRE_A07_VISIBILITY = _nos("TRE_A07-StatutVisibiliteDocument")
 TRE_A08_CONFIDENTIALITY = _nos("TRE_A08-HL7Confidentiality")
 TRE_A11_FORMAT = _nos("TRE_A11-IheFormatCode")
 TRE_R02_SECTOR = _nos("TRE_R02-SecteurActivite")
+TRE_R248_ACCESS_MODE = f"{NOS}/TRE_R248_ModeAcces/FHIR/TRE-R248-ModeAcces"
 MHD_LIST_TYPES = "https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes"
 LOINC = "http://loinc.org"
+UCUM = "http://unitsofmeasure.org"
+ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
+CONSENT_SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
+#: Professions (TRE_G15; 10 is a doctor), and those in training (TRE_G16).
+PROFESSION = "urn:oid:1.2.250.1.71.1.2.7"
+TRAINING = "urn:oid:1.2.250.1.71.1.2.8"
 
 #: alias -> canonical code system
 SYSTEMS: dict[str, str] = {
@@ -30,7 +39,7 @@ SYSTEMS: dict[str, str] = {
     "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode": TRE_A11_FORMAT,
     "urn:oid:1.3.6.1.4.1.19376.1.2.3": TRE_A11_FORMAT,
     "http://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes": MHD_LIST_TYPES,
-    "urn:oid:1.2.250.1.213.1.1.4.6": _nos("TRE_A00-ProducteurDocNonPS"),
+    "urn:oid:1.2.250.1.213.1.1.4.6": TRE_A00_PRODUCER,
     "urn:oid:1.2.250.1.213.1.1.4.9": _nos("TRE_A01-CadreExercice"),
     "urn:oid:1.2.250.1.213.1.1.4.5": _nos("TRE_A02-ProfessionSavFaire-CISIS"),
     "urn:oid:1.2.250.1.213.1.1.4.1": TRE_A03_CLASS,
@@ -46,6 +55,7 @@ SYSTEMS: dict[str, str] = {
     "urn:oid:2.16.840.1.113883.6.96": "http://snomed.info/sct",
 }
 
+#: National identifier of a professional (PSIdNat) and of a structure (StructIdNat).
 PROFESSIONAL = "urn:oid:1.2.250.1.71.4.2.1"
 STRUCTURE = "urn:oid:1.2.250.1.71.4.2.2"
 

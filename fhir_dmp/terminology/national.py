@@ -23,6 +23,9 @@ INS_COMPUTED = "urn:oid:1.2.250.1.213.1.4.2"
 
 DMP = "https://interop.esante.gouv.fr/ig/fhir/dmp"
 CLOSING = f"{DMP}/StructureDefinition/dmp-fermeture"
+CLOSING_MOTIVES = f"{DMP}/CodeSystem/dmp-motif-fermeture"
+#: The motives in the vocabulary of the historical interface.
+HISTORICAL_MOTIVES = "urn:oid:1.2.250.1.213.4.1.2.4"
 ATTACHED = f"{DMP}/StructureDefinition/dmp-rattachement-mes"
 IS_MT = f"{DMP}/StructureDefinition/dmp-medecin-traitant"
 

@@ -8,14 +8,20 @@ from functools import cache
 from typing import Any
 
 from fhir_dmp.access.decision import Rules
-from fhir_dmp.access.document import ARCHIVED
 from fhir_dmp.access.facts import PatientFacts, patient_facts
-from fhir_dmp.access.matrix import PROFESSION, Matrix, parse_matrix
-from fhir_dmp.access.moments import interval
+from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.definitions import read
+from fhir_dmp.fhir.dates import interval
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller, Mode
-from fhir_dmp.terminology.aliases import TRE_A03_CLASS, TRE_A05_TYPE, TRE_A07_VISIBILITY, TRE_A08_CONFIDENTIALITY
+from fhir_dmp.terminology.aliases import (
+    PROFESSION,
+    TRE_A03_CLASS,
+    TRE_A05_TYPE,
+    TRE_A07_VISIBILITY,
+    TRE_A08_CONFIDENTIALITY,
+)
+from fhir_dmp.terminology.sharing import IS_ARCHIVED
 
 BASE = "https://dmp-fhir.example/ig"
 KIND = f"{BASE}/CodeSystem/dmp-consent-kind"
@@ -23,7 +29,7 @@ ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 PS_SYSTEM = "urn:oid:1.2.250.1.71.4.2.1"
 ORG_SYSTEM = "urn:oid:1.2.250.1.71.4.2.2"
 
-NOW = (interval("2026-03-01T10:00:00Z", UTC) or (0, 0))[0]
+NOW = interval("2026-03-01T10:00:00Z", UTC)[0]
 RULES = Rules(regulation_centres=frozenset({"1990000001"}))
 
 DOCTOR = "899700000001"
@@ -199,5 +205,5 @@ def docref(
         "securityLabel": [*(label(code) for code in labels), NORMAL],
     }
     if archived:
-        found["extension"] = [{"url": ARCHIVED, "valueBoolean": True}]
+        found["extension"] = [{"url": IS_ARCHIVED, "valueBoolean": True}]
     return {**found, **changes}

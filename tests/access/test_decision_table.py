@@ -249,6 +249,10 @@ def test_c6_a_block_on_the_structure_stops_its_professionals_and_its_feeding_but
     assert ask(institution(), Op.CREATE, known) == (DENY, "C6", 403, "blocked")
     assert ask(ps(NURSE), Op.READ, known) == (PERMIT, "C15", 200, None)
     assert ask(ps(DOCTOR, structure=CLINIC), Op.READ, known) == (PERMIT, "C14", 200, None)
+    in_person = facts(blocked(DOCTOR), patient=doctor_of_record())
+    assert ask(ps(DOCTOR), Op.READ, in_person) == (DENY, "C6", 403, "blocked")
+    everybody = facts(authorised(NURSE), consent("block", "deny"))
+    assert ask(ps(NURSE), Op.READ, everybody) == (DENY, "C6", 403, "blocked")
 
 
 @pytest.mark.statement("dmp-fhir 9.3/38")

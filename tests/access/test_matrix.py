@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fhir_dmp.access.matrix import PROFESSION, TRAINING, difference, parse_matrix
+from fhir_dmp.access.matrix import difference, parse_matrix
 from fhir_dmp.definitions import read
 from fhir_dmp.errors import ConfigurationError
+from fhir_dmp.terminology.aliases import PROFESSION, TRAINING
 from tests.access.people import matrix
 
 HEAD = "row_kind,profession_system,profession_code,class_code,type_code,read\n"

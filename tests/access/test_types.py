@@ -20,7 +20,7 @@ from fhir_dmp.access.types import (
     restrict_consents,
     type_access,
 )
-from fhir_dmp.errors import BadRequest, Conflict, DmpError, Forbidden, Gone, NotFound, Unprocessable
+from fhir_dmp.errors import BadRequest, Conflict, DmpError, Forbidden, Gone, Hidden, NotFound, Unprocessable
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.search.query import AnyTerm, Everything, Nothing, PatientCriterion, Term
@@ -203,13 +203,13 @@ def told(error: DmpError) -> tuple[type[DmpError], str, list[tuple[str, str]]]:
 
 @pytest.mark.statement("dmp-fhir 9.7/104", "dmp-fhir 9.7/106")
 def test_a_refusal_carries_both_codings_and_words_in_both_languages() -> None:
-    error = refusal(enter(ps(STRANGER), Op.SEARCH, facts(), RULES), BASE)
+    error = refusal(enter(ps(STRANGER), Op.SEARCH, facts(), RULES), BASE, "List")
     expected = [(DENIAL, "authorisation-missing"), (ERREUR, "non-autorise")]
     assert told(error) == (Forbidden, "forbidden", expected)
     assert error.issues[0].text is not None
     assert "Aucune autorisation" in error.issues[0].text
     assert "No valid authorisation" in error.issues[0].text
-    stopped = refusal(enter(ps(NURSE), Op.READ, facts(blocked(NURSE)), RULES), BASE)
+    stopped = refusal(enter(ps(NURSE), Op.READ, facts(blocked(NURSE)), RULES), BASE, "List")
     assert told(stopped)[2] == [(DENIAL, "blocked"), (ERREUR, "professionnel-bloque")]
 
 
@@ -234,7 +234,7 @@ def denied(reason: str, status: int = 403) -> Decision:
     ],
 )
 def test_each_refusal_has_its_status_and_codes(decision: Decision, expected: object) -> None:
-    assert told(refusal(decision, BASE)) == expected
+    assert told(refusal(decision, BASE, "List")) == expected
 
 
 @pytest.mark.statement("security P-41")
@@ -243,15 +243,17 @@ def test_a_hidden_thing_answers_exactly_like_an_unknown_one() -> None:
     hidden = refusal(Verdict(Effect.FILTER, "D8", 404, "not-found"), BASE, "DocumentReference")
     foreign = refusal(enter(holder("p2"), Op.READ, facts(), RULES), BASE, "DocumentReference")
     assert unknown.issues[0].diagnostics == "There is no DocumentReference with this id."
+    assert not isinstance(unknown, Hidden)
     for error in (hidden, foreign):
+        assert isinstance(error, Hidden)
         assert isinstance(error, NotFound)
         assert (error.issues, error.headers) == (unknown.issues, unknown.headers)
-    assert isinstance(refusal(Verdict(Effect.FILTER, "D1", 410, "deleted"), BASE), Gone)
+    assert isinstance(refusal(Verdict(Effect.FILTER, "D1", 410, "deleted"), BASE, "DocumentReference"), Gone)
 
 
 @pytest.mark.statement("security G-19")
 def test_a_missing_scope_is_told_in_the_header() -> None:
-    error = refusal(denied("scope"), BASE)
+    error = refusal(denied("scope"), BASE, "List")
     assert error.headers == {"WWW-Authenticate": 'Bearer realm="dmp", error="insufficient_scope"'}
 
 

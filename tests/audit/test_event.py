@@ -18,6 +18,7 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.definitions import read
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller, Mode
+from fhir_dmp.terminology.aliases import ACT_REASON, TRE_R248_ACCESS_MODE
 
 BASE = "https://dmp-fhir.example/ig"
 KINDS = event_kinds(read("audit/events.toml"), BASE)
@@ -111,8 +112,8 @@ def test_the_read_of_a_document_is_told_completely() -> None:
                 "requestor": True,
                 "policy": ["urn:ietf:params:oauth:jti:j-1"],
                 "purposeOfUse": [
-                    {"coding": [{"system": event.ACT_REASON, "code": "TREAT"}]},
-                    {"coding": [{"system": event.ACCESS_MODE, "code": "normal"}]},
+                    {"coding": [{"system": ACT_REASON, "code": "TREAT"}]},
+                    {"coding": [{"system": TRE_R248_ACCESS_MODE, "code": "normal"}]},
                 ],
             },
         ],
@@ -232,7 +233,7 @@ def test_a_refused_call_is_told_with_outcome_and_reason() -> None:
 @pytest.mark.parametrize(("mode", "reason"), [(Mode.BREAK_GLASS, "BTG"), (Mode.REGULATION, "ETREAT")])
 def test_an_emergency_is_told_as_purpose_of_the_event_with_its_motive(mode: Mode, reason: str) -> None:
     found = told("read", replace(MARTIN, mode=mode, reason="patient inconscient"), what=("DocumentReference/d1",))
-    assert found["purposeOfEvent"] == [{"coding": [{"system": event.ACT_REASON, "code": reason}]}]
+    assert found["purposeOfEvent"] == [{"coding": [{"system": ACT_REASON, "code": reason}]}]
     used = [purpose["coding"][0]["code"] for purpose in found["agent"][2]["purposeOfUse"]]
     assert used == [reason, mode.value]
     assert found["entity"][1]["detail"] == [{"type": "reason", "valueString": "patient inconscient"}]

@@ -10,9 +10,9 @@ from fhir_dmp.cda.header import Concept, Id, Name, Organization, header_of, read
 from fhir_dmp.cda.xml import parse
 from fhir_dmp.errors import BadRequest
 
-SAMPLES = Path(__file__).resolve().parents[1] / "samples/cda"
-LEVEL_3 = (SAMPLES / "consultation-level3.xml").read_bytes()
-LEVEL_1 = (SAMPLES / "biology-level1.xml").read_bytes()
+FILES = Path(__file__).resolve().parents[1] / "files/cda"
+LEVEL_3 = (FILES / "consultation-level3.xml").read_bytes()
+LEVEL_1 = (FILES / "biology-level1.xml").read_bytes()
 V3 = 'xmlns="urn:hl7-org:v3"'
 
 

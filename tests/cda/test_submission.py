@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from fhir_dmp.cda.actors import ins_of
 from fhir_dmp.cda.datatypes import date_time, instant
 from fhir_dmp.cda.header import read_header
 from fhir_dmp.cda.submission import Wrapping, patient_of, wrap
+from fhir_dmp.cda.xml import parse
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients.dossier import Status
@@ -252,14 +254,15 @@ def test_every_public_sample_is_accepted(path: Path) -> None:
     assert {issue.code for reply in plan.replies for issue in reply.issues} <= {"value", "not-found", "code-invalid"}
 
 
-@pytest.mark.skipif(not CDA_FILES, reason="the shared folder with the public CDA samples is absent")
-def test_a_header_is_read_in_a_few_milliseconds() -> None:
-    data = max((path.read_bytes() for path in CDA_FILES), key=lambda body: len(body) if len(body) < 250_000 else 0)
-    best = min(_seconds(data) for _ in range(5))
-    assert best < 0.005
+def test_reading_a_header_costs_little_more_than_parsing_the_file() -> None:
+    """A ratio, because the machine that runs the tests is busy; on an idle one the header of 200 KB takes 1 ms."""
+    entry = b"<entry><observation classCode='OBS'><code code='1' codeSystem='1.2'/></observation></entry>"
+    data = LEVEL_3.replace(b"</section>", entry * 2000 + b"</section>")
+    whole, parsing = (min(_seconds(work, data) for _ in range(9)) for work in (read_header, parse))
+    assert whole < 3 * parsing
 
 
-def _seconds(data: bytes) -> float:
-    start = time.perf_counter()
-    read_header(data)
-    return time.perf_counter() - start
+def _seconds(work: Callable[[bytes], object], data: bytes) -> float:
+    start = time.process_time()
+    work(data)
+    return time.process_time() - start

@@ -53,6 +53,7 @@ class Record:
     def __init__(self) -> None:
         self.held: dict[str, Held] = {}
         self.statuses: dict[str, Status] = {}
+        self.hidden: frozenset[str] = frozenset()
 
     def put(self, resource: Json, id_: str, version: int = 1) -> Held:
         body = stamped(resource, id_=id_, version=version, updated="2026-06-20T10:00:00.000Z")
@@ -82,11 +83,19 @@ class Record:
     def gather(self, needs: Needs, blobs: dict[int, Blob]) -> Gathered:
         keyed = {key: held for held in self.held.values() for key in uniques(held.resource)}
         return Gathered(
-            held={f"{t}/{i}": self.held[f"{t}/{i}"] for t, i in needs.keys if f"{t}/{i}" in self.held},
+            held={
+                reference: self.held[reference]
+                for reference in (f"{type_}/{id_}" for type_, id_ in needs.keys)
+                if reference in self.held and reference not in self.hidden
+            },
             holders={key: keyed[key] for key in needs.uniques if key in keyed},
-            found={criterion: tuple(self._found(criterion)) for criterion in needs.criteria},
+            found={
+                criterion: tuple(held for held in self._found(criterion) if held.reference not in self.hidden)
+                for criterion in needs.criteria
+            },
             statuses=self.statuses,
             blobs=blobs,
+            hidden=self.hidden,
         )
 
     def _both_rounds(self, first: Needs, blobs: dict[int, Blob]) -> Gathered:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from fhir_dmp.documents.patch_dialect import IS_ARCHIVED, normalise_pointers
+from fhir_dmp.documents.patch_dialect import normalise_pointers
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.json_patch import apply_json_patch
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.sharing import IS_ARCHIVED
 
 ALIAS = "https://interop.esante.gouv.fr/ig/fhir/pdsm/SearchParameter/PDSm-isArchived"
 OTHER: Json = {"url": "urn:other", "valueString": "x"}

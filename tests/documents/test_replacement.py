@@ -322,3 +322,16 @@ def test_a_replayed_replacement_changes_nothing(record: Record) -> None:
     plan = record.submit(replay)
     assert [reply.status for reply in plan.replies] == [201, 200, 200, 200]
     assert [draft.type for draft in plan.drafts] == ["List"]
+
+
+@pytest.mark.parametrize(
+    "target", ["DocumentReference/{x}", f"DocumentReference?identifier=urn:ietf:rfc:3986|urn:oid:{X_UID}"]
+)
+def test_a_hidden_target_is_like_an_unknown_one_but_its_unique_id_stays_in_use(record: Record, target: str) -> None:
+    x = stored_x(record)
+    record.hidden = frozenset((f"DocumentReference/{x}",))
+    error = refused(record, replacement(target.format(x=x)))
+    assert (error.status, code_of(error)) == (422, "cible-inconnue")
+    duplicate = refused(record, build.submission(build.docref(X_UID)))
+    assert code_of(duplicate) == "doublon-uniqueid"
+    assert x not in duplicate.issues[0].diagnostics

@@ -70,12 +70,11 @@ def test_urn_references_become_server_ids_and_local_ones_stay(record: Record) ->
     assert "urn:uuid:0b3cb0a6" not in json.dumps([draft.resource for draft in plan.drafts])
 
 
-def test_a_reference_inside_a_contained_resource_is_resolved_too(record: Record) -> None:
+def test_a_urn_inside_a_contained_resource_is_kept_as_it_came(record: Record) -> None:
     document = build.docref()
     document["contained"][0]["endpoint"] = [{"reference": build.SET_URL}]
     record.submit(build.submission(document))
-    stored = only(record, "DocumentReference")
-    assert stored["contained"][0]["endpoint"] == [{"reference": f"List/{only(record, 'List')['id']}"}]
+    assert only(record, "DocumentReference")["contained"][0]["endpoint"] == [{"reference": build.SET_URL}]
 
 
 def test_a_relative_reference_is_completed_with_the_root_of_its_full_url(record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_dmp.errors import BadRequest
-from fhir_dmp.fhir.dates import ALWAYS, NEVER, instant, interval, local_date, period, timing
+from fhir_dmp.fhir import dates
+from fhir_dmp.fhir.dates import (
+    ALWAYS,
+    NEVER,
+    covered,
+    instant,
+    interval,
+    local_date,
+    moment,
+    period,
+    timing,
+    validity,
+)
 
 PARIS = ZoneInfo("Europe/Paris")
 HOUR = 3_600_000
@@ -98,6 +111,62 @@ def test_a_timing_is_its_events_and_its_bounds() -> None:
     assert timing({"repeat": {"frequency": 1}}, UTC) == ()
 
 
+@pytest.mark.parametrize(
+    ("value", "length_ms"),
+    [
+        ("2024-02", 29 * 24 * HOUR),
+        ("2024-02-29T10:00Z", 60_000),
+        ("2024-02-29T10:00:00.5-02:00", 1),
+        ("9999-12-31", 24 * HOUR),
+        ("2024-02-30", None),
+        ("2024T10:00Z", None),
+        ("", None),
+        (7, None),
+    ],
+)
+def test_what_is_no_date_covers_nothing(value: object, length_ms: int | None) -> None:
+    found = covered(value, UTC)
+    assert (found and found[1] - found[0]) == length_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T00:00:00.1234567-00:30", 1_800_123),
+        ("1970-01-01T00:00Z", 0),
+        ("1970-01-01T00:00:00", None),
+        ("1970-13-01T00:00:00Z", None),
+        ("1970-01-01", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_only_a_dated_time_with_offset_is_a_moment(text: str | None, ms: int | None) -> None:
+    assert moment(text) == ms
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, (ALWAYS, NEVER)),
+        ({}, (ALWAYS, NEVER)),
+        ({"start": "1970-01-02"}, (24 * HOUR, NEVER)),
+        ({"end": "1970-01-01"}, (ALWAYS, 24 * HOUR)),
+        ({"start": "1970", "end": "soon"}, (0, 0)),
+        ({"end": 5}, (0, 0)),
+        ("always", (0, 0)),
+    ],
+)
+def test_a_misprinted_period_is_never_valid(value: object, expected: tuple[int, int]) -> None:
+    assert validity(value, UTC) == expected
+
+
+def test_the_examples_in_the_documentation_hold() -> None:
+    assert doctest.testmod(dates).failed == 0
+
+
 MOMENTS = st.integers(min_value=-60_000_000_000_000, max_value=250_000_000_000_000)
 
 
@@ -120,8 +189,7 @@ def test_a_day_is_followed_by_the_next_day_without_gap(day: object, zone: ZoneIn
 
 @given(st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2100, 1, 1)), st.timezones())
 def test_a_moment_lies_in_its_day_month_and_year(wall: datetime, zone: ZoneInfo) -> None:
-    moment = wall.replace(tzinfo=zone)
-    ms = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    ms = (wall.replace(tzinfo=zone) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     local = local_date(ms, zone)
     for text in (local, local[:7], local[:4]):
         low, high = interval(text, zone)

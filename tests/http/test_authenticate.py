@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from typing import Any
 
 import orjson
 import pytest
@@ -12,8 +13,8 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.identity.tokens import MODE_SYSTEM
 from fhir_dmp.settings import Settings
+from fhir_dmp.terminology.aliases import TRE_R248_ACCESS_MODE
 from tests.http.world import BASE, ISSUER, NOW_S, Reply, World, signing_keys
 
 
@@ -124,13 +125,13 @@ def test_a_forged_token_is_401(kind: str) -> None:
         {"dmp": []},
         {"sub": 7},
         {"scope": ["user/*.rs"]},
-        {"extensions": {"ihe_iua": {"purpose_of_use": [{"system": MODE_SYSTEM}]}}},
-        {"extensions": {"ihe_iua": {"purpose_of_use": [{"system": MODE_SYSTEM, "code": "root"}]}}},
+        {"extensions": {"ihe_iua": {"purpose_of_use": [{"system": TRE_R248_ACCESS_MODE}]}}},
+        {"extensions": {"ihe_iua": {"purpose_of_use": [{"system": TRE_R248_ACCESS_MODE, "code": "root"}]}}},
         {"extensions": {"ihe_iua": {"subject_role": "10"}}},
         {"extensions": []},
     ],
 )
-def test_claims_that_say_nothing_clear_are_401(changed: dict[str, object]) -> None:
+def test_claims_that_say_nothing_clear_are_401(changed: dict[str, Any]) -> None:
     world = World()
     refused(world.send("GET", "/Patient/p-1", token=world.token(**changed)))
 

@@ -191,12 +191,14 @@ def test_fhir_sent_to_binary_is_parsed_only_when_it_is_a_binary() -> None:
     world = World()
     binary = {"resourceType": "Binary", "contentType": "text/plain", "data": "YQ=="}
     world.send("POST", "/Binary", orjson.dumps(binary), FHIR)
-    assert world.call.payload is not None
-    assert world.call.payload.resource == binary
+    payload = world.call.payload
+    assert payload is not None
+    assert (payload.resource, payload.blob) == (binary, None)
     world.send("POST", "/Binary", BODY, FHIR)
-    assert world.call.payload.resource is None
-    assert world.call.payload.blob is not None
-    assert world.call.payload.blob.size == len(BODY)
+    other = world.calls[1].payload
+    assert other is not None
+    assert other.blob is not None
+    assert (other.resource, other.blob.size) == (None, len(BODY))
 
 
 @pytest.mark.statement("fhir-rest I196", "fhir-rest I197")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
 from fhir_dmp.errors import BadRequest, MethodNotAllowed, NotFound
+from fhir_dmp.interactions.exchange import Answer, Content
 from fhir_dmp.settings import Settings
 from tests.http.world import BASE, World
 
@@ -235,3 +237,17 @@ def test_discovery_is_json_whatever_is_accepted() -> None:
     assert world.send("GET", "/.well-known/other", token=None).status == 404
     assert world.send("POST", "/.well-known/smart-configuration", b"", token=None).status == 405
     assert world.calls == []
+
+
+@pytest.mark.statement("fhir-rest L233")
+def test_a_stream_that_breaks_is_logged_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"some"
+        raise OSError("DUPONT 285047511200314")
+
+    world = World(answer=Answer(content=Content(chunks(), "application/pdf", 100), version=1))
+    with pytest.raises(ConnectionAbortedError) as caught:
+        world.get("/Binary/b", X_Request_Id="r-7")
+    assert "DUPONT" not in str(caught.value)
+    assert "request r-7 failed: OSError at" in caplog.text
+    assert "DUPONT" not in caplog.text

@@ -12,6 +12,7 @@ import orjson
 from joserfc.jwk import RSAKey
 
 from fhir_dmp import definitions
+from fhir_dmp.errors import DmpError
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.http.access_log import AccessLog
@@ -97,6 +98,7 @@ class World:
     issuer: str = ISSUER
     answer: Answer | Callable[[Call], Answer] | BaseException = field(default_factory=resource)
     calls: list[Call] = field(default_factory=list)
+    refusals: list[tuple[Call, DmpError]] = field(default_factory=list)
     store: MemoryStore = field(default_factory=lambda: MemoryStore(inline_limit=64 * 1024))
     clock: Clock = field(default_factory=Clock)
     structures: Structures = field(default_factory=structures)
@@ -112,6 +114,9 @@ class World:
         if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer if isinstance(self.answer, Answer) else self.answer(call)
+
+    def refused(self, call: Call, error: DmpError) -> None:
+        self.refusals.append((call, error))
 
     def capability(self) -> Json:
         return CAPABILITY

@@ -15,7 +15,8 @@ from fhir_dmp.errors import Unauthenticated
 from fhir_dmp.identity.caller import Actor, Caller, Mode
 from fhir_dmp.identity.keys import SigningKeys
 from fhir_dmp.identity.scopes import dump, maximum, parse
-from fhir_dmp.identity.tokens import MODE_SYSTEM, Validity, Verifier, caller_of, claims_of, sign
+from fhir_dmp.identity.tokens import Validity, Verifier, caller_of, claims_of, sign
+from fhir_dmp.terminology.aliases import TRE_R248_ACCESS_MODE
 
 ISSUER, AUDIENCE = "https://dmp.example/auth", "https://dmp.example/fhir"
 TEXT = st.text(max_size=20)
@@ -85,7 +86,7 @@ def test_the_claims_are_those_of_the_specification() -> None:
                 "subject_role": [{"system": "urn:oid:1.2.250.1.71.1.2.7", "code": "10"}],
                 "purpose_of_use": [
                     {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "BTG"},
-                    {"system": MODE_SYSTEM, "code": "bris_de_glace"},
+                    {"system": TRE_R248_ACCESS_MODE, "code": "bris_de_glace"},
                 ],
                 "national_provider_identifier": "899700000001",
                 "person_id": "p-123",

@@ -295,8 +295,10 @@ def test_an_update_cannot_strip_the_confidentiality_of_a_document(world: World) 
     document = world.admin.get(f"/DocumentReference/{masked}").json
     stripped = {**document, "securityLabel": [{"coding": [{"system": CONFIDENTIALITY, "code": "N"}]}]}
     world.authorise(professional=NURSE)
-    refused = world.doctor(NURSE, profession="60").put(f"/DocumentReference/{masked}", stripped)
-    assert refused.status in (403, 404)
+    nurse = world.doctor(NURSE, profession="60")
+    refused = nurse.put(f"/DocumentReference/{masked}", stripped)
+    unknown = nurse.put("/DocumentReference/unknown", {**stripped, "id": "unknown"})
+    assert (refused.status, refused.body) == (405, unknown.body)  # she must not know that it exists
     kept = world.admin.get(f"/DocumentReference/{masked}").json["securityLabel"]
     assert [each["coding"][0]["code"] for each in kept] == ["MASQUE_PS", "N"]
 

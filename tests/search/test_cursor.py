@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_dmp.errors import BadRequest, Forbidden, Gone
+from fhir_dmp.errors import BadRequest, Gone
 from fhir_dmp.search.cursor import Cursor, seal, unseal
 from fhir_dmp.search.query import Position
 
@@ -44,7 +44,7 @@ def test_a_link_shows_no_search_value_and_no_identity() -> None:
 @pytest.mark.statement("fhir-rest E133")
 def test_another_caller_may_not_use_a_link_and_an_old_one_has_expired() -> None:
     link = seal(CURSOR, KEY)
-    with pytest.raises(Forbidden):
+    with pytest.raises(BadRequest):
         unseal(link, KEY, now_ms=0, caller="nurse")
     with pytest.raises(Gone) as expired:
         unseal(link, KEY, now_ms=1001, caller="doctor")

@@ -30,6 +30,8 @@ STORES: dict[str, Opener] = {
     "memory": open_memory,
     "sqlite": open_sqlite_file,
     "mongomock": lambda _: servers.open_mongomock(JOIN_CAP),
+    "mongomock-transactions": lambda _: servers.open_transactional(JOIN_CAP),
+    "mongomock-sharded": lambda _: servers.open_sharded(JOIN_CAP),
     "mongo-wire": lambda _: servers.open_ferretdb(JOIN_CAP),
     "mongo-replica-set": lambda _: servers.open_given(JOIN_CAP),
 }

@@ -43,8 +43,8 @@ BOUNDS = (MINUS_INFINITY, -5.5, 0, 1, 2, 3, 1000, 86_400_000, 1_700_000_000_000,
 
 
 def _intervals(proper: bool) -> st.SearchStrategy[tuple[float, float]]:
-    pairs = st.tuples(st.sampled_from(BOUNDS), st.sampled_from(BOUNDS))
-    return pairs.filter(lambda pair: pair[0] < pair[1] if proper else pair[0] <= pair[1])
+    bounds = st.lists(st.sampled_from(BOUNDS), min_size=2, max_size=2, unique=proper)
+    return bounds.map(lambda pair: (min(pair), max(pair)))
 
 
 def _unique(elements: st.SearchStrategy[str], most: int) -> st.SearchStrategy[tuple[str, ...]]:
@@ -94,7 +94,7 @@ _leaves: st.SearchStrategy[Node] = st.one_of(
     st.builds(lambda op, pair: LastUpdated(op, *pair), st.sampled_from(Op), _intervals(False)),
 )
 
-nodes: st.SearchStrategy[Node] = st.recursive(
+_trees: st.SearchStrategy[Node] = st.recursive(
     _leaves,
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(lambda parts: And(tuple(parts))),
@@ -103,6 +103,15 @@ nodes: st.SearchStrategy[Node] = st.recursive(
     ),
     max_leaves=6,
 )
+
+#: What most searches are: a token, mostly present, and something else.
+_usual: st.SearchStrategy[Node] = st.builds(
+    lambda token, others: And((Term(token), *others)),
+    st.sampled_from(TOKENS[:5]),
+    st.lists(_trees, min_size=1, max_size=2),
+)
+
+nodes: st.SearchStrategy[Node] = st.one_of(_leaves, _usual, _usual, _trees)
 
 sorts: st.SearchStrategy[tuple[SortKey, ...]] = st.lists(
     st.builds(SortKey, st.sampled_from(("date", "name", "a.b", "_id", "_lastUpdated", "absent")), st.booleans()),

@@ -22,7 +22,7 @@ from fhir_dmp.errors import (
     VersionConflict,
 )
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.ports import AuditQuery, Claim, Commit, HistoryQuery, Key, Require, ResourceStore, Version, Write
+from fhir_dmp.ports import MARK, AuditQuery, Claim, Commit, HistoryQuery, Key, Require, ResourceStore, Version, Write
 from fhir_dmp.search.query import Everything, Term
 from fhir_dmp.search.terms import Terms
 from tests.store.samples import DOC, T0, body_of, doc, gone, key, put, record, refusal
@@ -199,6 +199,21 @@ def test_a_claim_without_writes_counts_as_a_commit(store: ResourceStore) -> None
     assert isinstance(refusal(store, Commit(claims=(Claim("criterion", seen),))), ClaimLost)
 
 
+def test_marks_are_never_lost_and_stamp_their_commit(store: ResourceStore) -> None:
+    assert store.stamps(("m", "n")) == (0, 0)
+    for number in range(3):
+        store.commit(Commit(writes=(doc(f"a{number}"),), claims=(Claim("m", MARK),)))
+    first = store.stamps(("n", "m"))
+    assert first[0] == 0
+    assert 0 < first[1] <= store.sequence()
+    store.commit(Commit(writes=(doc("b"),), claims=(Claim("n", MARK),)))
+    second = store.stamps(("n", "m"))
+    assert second[0] > first[1]
+    assert second[1] == first[1]
+    store.commit(Commit(writes=(doc("c"),)))
+    assert store.stamps(("n", "m")) == second
+
+
 @pytest.mark.statement("fhir-rest C63")
 def test_of_many_racing_claims_one_wins(store: ResourceStore) -> None:
     threads = 16
@@ -308,3 +323,11 @@ def test_reindex_replaces_terms_in_steps_and_can_restart(store: ResourceStore) -
     assert version is not None
     assert (version.version, version.patient) == (1, "Patient/p")
     assert store.find("Patient", Term("new=c:1"), 5) == []
+
+
+def test_reindex_keeps_what_only_the_moment_of_writing_knew(store: ResourceStore) -> None:
+    put(store, doc("a", tokens=["old=c:1", "~creator=x"]), doc("b", tokens=["old=c:1"]))
+    assert store.reindex(DOC, lambda version: Terms(tokens=("new=c:1",)), None, 10) is None
+    assert store.find(DOC, Term("~creator=x"), 5) == ["a"]
+    assert sorted(store.find(DOC, Term("new=c:1"), 5)) == ["a", "b"]
+    assert store.find(DOC, Term("old=c:1"), 5) == []

@@ -324,3 +324,14 @@ def test_a_join_above_the_cap_is_refused_as_too_costly(store: ResourceStore, for
         with pytest.raises(Unprocessable) as caught:
             ask()
         assert caught.value.issues[0].code == "too-costly"
+
+
+def test_what_is_asked_of_one_type_is_not_asked_of_the_others(store: ResourceStore) -> None:
+    put(store, doc("a", tokens=["p=c:1"]), doc("b", tokens=["p=c:2"]), doc("c", tokens=["p=c:2"], type_="Observation"))
+    wanted = Search((DOC, "Observation"), Everything(), each=((DOC, Term("p=c:1")),), total=True)
+    page = store.search(wanted)
+    assert sorted(ids(page.versions)) == ["a", "c"]
+    assert page.total == 2
+    joined = Chain("s", ((DOC, Term("p=c:1")),))
+    put(store, doc("d", tokens=[f"s=r:{DOC}/a"], type_="Observation"))
+    assert ids(store.search(replace(wanted, each=((DOC, Nothing()), ("Observation", joined)))).versions) == ["d"]

@@ -8,6 +8,18 @@ from dataclasses import dataclass
 from fhir_dmp.errors import MethodNotAllowed, NotFound
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
+from fhir_dmp.interactions.operations import (
+    dmp_autoriser,
+    dmp_bloquer,
+    dmp_debloquer,
+    dmp_fermer,
+    dmp_medecin_traitant,
+    dmp_opposition,
+    dmp_reactiver,
+    dmp_revoquer,
+    dmp_verifier_acces,
+)
+from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
 from fhir_dmp.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_dmp.interactions.operations.validate import validate
@@ -23,7 +35,7 @@ class Operation:
     """One operation: where it is offered and by which methods.
 
     levels: system, type, instance. types: resource types, or ANY. looks: it reads stored versions; changes: it rewrites
-    the instance, as a patch does.
+    the instance, as a patch does. kind: how the audit tells a call, even a refused one.
     """
 
     name: str
@@ -34,6 +46,7 @@ class Operation:
     looks: bool = False
     changes: bool = False
     definition: str = ""
+    kind: str = "operation"
 
     def canonical(self, base: str) -> str:
         """Return the canonical URL of the OperationDefinition."""
@@ -47,10 +60,24 @@ class Operation:
         return (ANY in self.types or type_ in self.types) and needed <= offered(type_)
 
 
+def _on_dossier(name: str, run: Callable[[Call, Services], Answer], kind: str, *levels: str) -> Operation:
+    """Return an operation on a dossier: on its Patient, or on the type with the INS as `identifiant`."""
+    return Operation(name, run, frozenset(levels or ("type", "instance")), frozenset({"Patient"}), kind=kind)
+
+
 OPERATIONS: dict[str, Operation] = {
     op.name: op
     for op in (
-        Operation("dmp-ouvrir", open_dossier, frozenset({"type"}), frozenset({"Patient"})),
+        _on_dossier("dmp-ouvrir", open_dossier, OPENING_KIND, "type"),
+        _on_dossier("dmp-fermer", dmp_fermer.close_dossier, dmp_fermer.KIND),
+        _on_dossier("dmp-reactiver", dmp_reactiver.reopen_dossier, dmp_reactiver.KIND),
+        _on_dossier("dmp-autoriser", dmp_autoriser.authorise_access, dmp_autoriser.KIND),
+        _on_dossier("dmp-revoquer", dmp_revoquer.revoke_access, dmp_revoquer.KIND),
+        _on_dossier("dmp-bloquer", dmp_bloquer.block_professional, dmp_bloquer.KIND),
+        _on_dossier("dmp-debloquer", dmp_debloquer.unblock_professional, dmp_debloquer.KIND),
+        _on_dossier("dmp-medecin-traitant", dmp_medecin_traitant.designate_doctor, dmp_medecin_traitant.KIND),
+        _on_dossier("dmp-verifier-acces", dmp_verifier_acces.check_access, dmp_verifier_acces.KIND),
+        _on_dossier("dmp-opposition", dmp_opposition.oppose, dmp_opposition.KIND),
         Operation(
             "validate",
             validate,
@@ -93,6 +120,12 @@ OPERATIONS: dict[str, Operation] = {
         ),
     )
 }
+
+
+def audit_kind(call: Call) -> str:
+    """Return how the audit tells the call of an operation."""
+    found = OPERATIONS.get(call.path[-1][1:])
+    return found.kind if found else "operation"
 
 
 def operation(call: Call, services: Services) -> Answer:

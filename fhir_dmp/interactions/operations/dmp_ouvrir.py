@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from fhir_dmp.access.decision import Decision, Effect, Op
+from fhir_dmp.access.refusal import refusal
+from fhir_dmp.access.relation import block_on
 from fhir_dmp.documents.metadata import unique_key
 from fhir_dmp.errors import BadRequest, Forbidden, Issue
-from fhir_dmp.fhir.held import Held
-from fhir_dmp.fhir.outcome import operation_outcome
-from fhir_dmp.fhir.resource import Json, dump, parse_stored
-from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.fhir.resource import parse_stored
+from fhir_dmp.identity.caller import Actor, Caller, Mode
 from fhir_dmp.interactions import gather, record
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.operations import dossier
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.submit import all_versions
 from fhir_dmp.interactions.write import Plan, checked, commit
 from fhir_dmp.patients.dossier import Opener, Opening, plan_opening, read_opening
 from fhir_dmp.patients.identity import IdentityRules
 from fhir_dmp.ports import Key
-from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
 
+KIND = "operation-create#TD1.1"
 #: Who opens a dossier: a professional or a structure with the person present, or an administrator (dmp-fhir 3.8).
 OPENERS = (Actor.PROFESSIONAL, Actor.STRUCTURE, Actor.ADMIN, Actor.FEEDER)
 
@@ -31,23 +33,26 @@ def open_dossier(call: Call, services: Services) -> Answer:
     """
     if call.caller.actor not in OPENERS:
         raise Forbidden("A dossier is opened by a professional, a structure or an administrator.")
+    if call.caller.mode is not Mode.NORMAL:
+        raise refusal(Decision(Effect.DENY, "W11", Op.CREATE, 403, "read-only-mode"), services.canonical, "Patient")
     body = call.payload.resource if call.payload else None
     if body is None:
         raise BadRequest("$dmp-ouvrir takes a Parameters resource.", code="required")
     request = read_opening(body)
     warnings = checked(request.patient, services)
-    held = _held(unique_key("Patient", request.ins), services) if request.ins else None
-    consents = gather.consents_of(held.reference, services) if held else []
-    decided = plan_opening(request, held, consents, _opener(call.caller, services))
+    key = services.store.holder(unique_key("Patient", request.ins)) if request.ins else None
+    known = gather.record_of(str(key), services.clock.now_ms(), services) if key else None
+    if known is not None:
+        _refuse_blocked(call.caller, known, services)
+    consents = [consent.resource for consent in known.consents] if known else []
+    decided = plan_opening(request, known.patient if known else None, consents, _opener(call.caller, services))
     return _carried_out(call, decided, (*warnings, *decided.issues), services)
 
 
-def _held(unique: str, services: Services) -> Held | None:
-    key = services.store.holder(unique)
-    version = services.store.read(key) if key else None
-    if version is None or version.deleted:
-        return None
-    return Held(version.type, version.id, version.version, parse_stored(version.body))
+def _refuse_blocked(caller: Caller, known: gather.Record, services: Services) -> None:
+    """A refusal for what is known of the person would tell a blocked professional of it."""
+    if not caller.is_admin and block_on(caller, known.facts) is not None:
+        raise refusal(Decision(Effect.DENY, "C6", Op.CREATE, 403, "blocked"), services.canonical, "Patient")
 
 
 def _opener(caller: Caller, services: Services) -> Opener:
@@ -56,33 +61,23 @@ def _opener(caller: Caller, services: Services) -> Opener:
         rules=IdentityRules(services.documents.ins, settings.identity.status_required),
         operator_name=settings.documents.operator_name,
         operator_oid=settings.documents.operator_oid,
-        performer=_performer(caller),
+        performer=dossier.performer(caller, services),
         now_ms=services.clock.now_ms(),
         new_id=services.ids.resource,
     )
 
 
-def _performer(caller: Caller) -> Json | None:
-    """Return the reference to whoever recorded the person's oral choice."""
-    if caller.professional is not None:
-        return {"identifier": {"system": PROFESSIONAL, "value": caller.professional}}
-    if caller.structure is not None:
-        return {"identifier": {"system": STRUCTURE, "value": caller.structure}}
-    return None
-
-
 def _carried_out(call: Call, decided: Opening, issues: tuple[Issue, ...], services: Services) -> Answer:
     reference = f"Patient/{decided.patient_id}"
     what = [reference, *(f"{draft.type}/{draft.id}" for draft in decided.drafts if draft.type != "Patient")]
-    entry = record.record(call, "operation-create#TD1.1", services, patient=reference, what=what)
-    shown = decided.patient
+    entry = record.record(call, KIND, services, patient=reference, what=what)
+    key = Key("Patient", decided.patient_id)
     if decided.drafts:
         plan = Plan(drafts=decided.drafts, previous=all_versions(decided.drafts, services))
-        versions = commit(plan, [entry], services)
-        shown = parse_stored(versions[Key("Patient", decided.patient_id)].body)
-    else:
-        record.keep(services, entry)
-    answer: Json = {"resourceType": "Parameters", "parameter": [{"name": "patient", "resource": shown}]}
-    if issues:
-        answer["parameter"].append({"name": "outcome", "resource": operation_outcome(issues)})
-    return Answer(body=dump(answer))
+        shown = parse_stored(commit(plan, [entry], services)[key].body)
+        return dossier.parameters([{"name": "patient", "resource": shown}], issues)
+    record.keep(services, entry)
+    version = services.store.read(key)
+    # The dossier was open already, perhaps with more in it than this caller sent or may read.
+    seen = dossier.seen_by(call.caller, version, services) if version else None
+    return dossier.parameters([{"name": "patient", "resource": seen}] if seen else [], issues)

@@ -11,11 +11,11 @@ from typing import Any
 
 from fhir_dmp.errors import BadRequest, Gone, Unprocessable
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
-from fhir_dmp.interactions import authorise, changes, record, single
+from fhir_dmp.interactions import authorise, changes, record, scoping, single
 from fhir_dmp.interactions.criteria import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
-from fhir_dmp.interactions.read import absent, key_of
+from fhir_dmp.interactions.read import current, key_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Version
 from fhir_dmp.search.parse import parse
@@ -32,7 +32,7 @@ def meta(call: Call, services: Services) -> Answer:
     if len(call.path) == 3:
         return _of_instance(call, services)
     type_ = call.path[0] if len(call.path) == 2 else None
-    authorise.to_browse_history(call, type_, services)
+    scoping.to_browse_history(call, type_, services)
     types = (type_,) if type_ else sorted(services.store.types())
     united = _united(version for each in types if "search" in offered(each) for version in _labelled(each, services))
     record.keep(services, record.record(call, "operation", services, what=[type_] if type_ else []))
@@ -40,15 +40,14 @@ def meta(call: Call, services: Services) -> Answer:
 
 
 def _of_instance(call: Call, services: Services) -> Answer:
-    key = key_of(call.path)
-    version = services.store.read(key)
-    if version is None:
-        raise absent(key)
-    allowed = authorise.to_read(call, version, "read", services)
+    version = current(call, services)
+    allowed = authorise.to_read(call, version, services)
     if version.deleted:
         raise Gone(f"This {version.type} was deleted.", headers={"ETag": f'W/"{version.version}"'})
-    record.keep(services, record.record(call, "operation", services, patient=allowed.patient, what=[str(key)]))
-    return _answer(parse_stored(version.body)["meta"])
+    what = [authorise.reference(version)]
+    entry = record.record(call, "operation", services, patient=allowed.patient, what=what, details=allowed.details)
+    record.keep(services, entry)
+    return replace(_answer(parse_stored(version.body)["meta"]), headers=allowed.headers)
 
 
 def _answer(shown: Json) -> Answer:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from fhir_dmp.access.refusal import absent
 from fhir_dmp.errors import BadRequest, Forbidden, Issue
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
 from fhir_dmp.interactions import authorise, criteria, record
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
-from fhir_dmp.interactions.read import absent, key_of
+from fhir_dmp.interactions.read import current, key_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import unjudged
 
@@ -44,11 +46,8 @@ def _asked(call: Call) -> tuple[Json | None, str | None, str | None]:
     body = call.payload.resource if call.payload else None
     named = dict(call.query)
     if body is not None and body.get("resourceType") == "Parameters" and call.path[0] != "Parameters":
-        parameters = body.get("parameter", ())
-        body = None
-        for each in parameters if isinstance(parameters, list) else ():
-            if not isinstance(each, dict):
-                continue
+        parameters, body = objects_of(body.get("parameter")), None
+        for each in parameters:
             if each.get("name") == "resource" and isinstance(each.get("resource"), dict):
                 body = each["resource"]
             for kind in ("valueCode", "valueUri", "valueCanonical", "valueString"):
@@ -70,11 +69,11 @@ def _asked(call: Call) -> tuple[Json | None, str | None, str | None]:
 
 def _stored(call: Call, services: Services) -> Json:
     """Return what is stored under the URL, to be judged as it is."""
-    key = key_of(call.path)
-    version = services.store.read(key)
-    if version is None or version.deleted:
-        raise absent(key)
-    return parse_stored(authorise.to_read(call, version, "read", services).show(version))
+    version = current(call, services)
+    authorise.to_read(call, version, services)
+    if version.deleted:
+        raise absent(version.type)
+    return parse_stored(version.body)
 
 
 def _of_resource(call: Call, resource: Json, profile: str | None, services: Services) -> Iterator[Issue]:

@@ -1,7 +1,8 @@
-"""Contents by sha-256: small ones inside `blobs`, those above 4 MB as a GridFS bucket `contents`, streamed both ways.
+"""Contents by sha-256: up to 4 MB in `blob_bytes`, above as a GridFS bucket `contents`, streamed both ways.
 
-A row of `blobs` exists before the commit that names it and counts once `ok` is set; one that no version names is swept
-when it has not been touched for a day. The bucket follows the GridFS specification, so its tools can read it:
+Bytes are written before the commit that names them; they count once `blobs` has an entry. An entry that no version
+names is swept when nobody has touched it for a day, and so are bytes without entry. The bucket follows the GridFS
+specification, so that its tools can read it:
 https://github.com/mongodb/specifications/blob/master/source/gridfs/gridfs-spec.md
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +21,7 @@ from pymongo.errors import DuplicateKeyError
 
 from fhir_dmp.errors import NotFound, Unavailable
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.store.mongo.database import Database
+from fhir_dmp.store.mongo.database import Database, make_indexes
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.views import Doc
 
@@ -37,6 +39,7 @@ class MongoBlobs:
 
     def __init__(self, database: Database, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._headers = database["blobs"]
+        self._bytes = database["blob_bytes"]
         self._chunks = database["contents.chunks"]
         self._files = database["contents.files"]
         self._history = database["history"]
@@ -44,8 +47,8 @@ class MongoBlobs:
 
     def prepare(self) -> None:
         """Make the indexes of the bucket."""
-        self._chunks.create_index([("files_id", ASCENDING), ("n", ASCENDING)], unique=True, name="files_id_1_n_1")
-        self._files.create_index([("filename", ASCENDING), ("uploadDate", ASCENDING)], name="filename_1_uploadDate_1")
+        make_indexes(self._chunks, {"files_id_1_n_1": (("files_id", ASCENDING), ("n", ASCENDING))})
+        make_indexes(self._files, {"filename_1_uploadDate_1": (("filename", ASCENDING), ("uploadDate", ASCENDING))})
 
     # In
 
@@ -71,30 +74,17 @@ class MongoBlobs:
         return blob
 
     def _file(self, blob: Blob, upload: _Upload) -> None:
-        """Name the upload as the content, unless the same content is there already."""
-        if self._touch(blob.sha256):
-            upload.drop()
-            return
-        header = {"_id": blob.sha256, "n": blob.size, "f": upload.id, "at": self._now_ms(), "ok": True}
-        try:
-            self._headers.insert_one(header)
-        except DuplicateKeyError:
+        """Enter the upload as the content, unless the same content is there already."""
+        if self._touch(self._headers, blob.sha256) or not self._enter(blob, {"f": upload.id}):
             upload.drop()
 
     def put(self, blobs: Iterable[Blob]) -> None:
         """Write the staged bytes of a commit that is about to be decided; they do not count yet."""
         for blob in blobs:
-            if blob.data is not None and not self._touch(blob.sha256):
-                header = {"_id": blob.sha256, "n": blob.size, "b": Binary(blob.data), "at": self._now_ms()}
-                try:
-                    self._headers.insert_one(header)
-                except DuplicateKeyError:
-                    self._touch(blob.sha256)
-
-    def _touch(self, sha256: str) -> bool:
-        """Put the sweep off; return whether the content is there."""
-        touched = self._headers.update_one({"_id": sha256}, {"$set": {"at": self._now_ms()}})
-        return bool(touched.matched_count)
+            if blob.data is not None and not self._touch(self._bytes, blob.sha256):
+                doc = {"_id": blob.sha256, "b": Binary(blob.data), "at": self._now_ms()}
+                with suppress(DuplicateKeyError):
+                    self._bytes.insert_one(doc)
 
     def keep(self, blobs: Iterable[Blob]) -> None:
         """Make the contents of a commit count.
@@ -102,31 +92,45 @@ class MongoBlobs:
         Raises:
             Unavailable: a content staged long ago has been swept.
         """
-        wanted = sorted({blob.sha256 for blob in blobs})
-        if not wanted:
-            return
-        change = {"$set": {"ok": True, "at": self._now_ms()}}
-        if self._headers.update_many({"_id": {"$in": wanted}}, change).matched_count != len(wanted):
-            raise Unavailable("A content that was sent before is not kept any more; send it again.")
+        for blob in {blob.sha256: blob for blob in blobs}.values():
+            if self._touch(self._headers, blob.sha256):
+                continue
+            if blob.data is None:
+                raise Unavailable("A content that was sent before is not kept any more; send it again.")
+            self._enter(blob, {})
+
+    def _touch(self, rows: Any, sha256: str) -> bool:
+        """Put the sweep off; return whether the row is there."""
+        touched = rows.update_one({"_id": sha256}, {"$set": {"at": self._now_ms()}})
+        return bool(touched.matched_count)
+
+    def _enter(self, blob: Blob, place: Doc) -> bool:
+        """Insert the entry of a content; return whether it was missing."""
+        try:
+            self._headers.insert_one({"_id": blob.sha256, "n": blob.size, "at": self._now_ms(), **place})
+        except DuplicateKeyError:
+            return False
+        return True
 
     # Out
 
     def size(self, sha256: str) -> int | None:
         """Return the size in bytes, or None."""
         with answering():
-            header = self._headers.find_one({"_id": sha256, "ok": True}, {"n": 1})
+            header = self._headers.find_one({"_id": sha256}, {"n": 1})
         return None if header is None else int(header["n"])
 
     def read(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` up to `end`, at most 256 KiB at a time."""
         with answering():
-            header = self._headers.find_one({"_id": sha256, "ok": True})
+            header = self._headers.find_one({"_id": sha256})
+            held = self._bytes.find_one({"_id": sha256}) if header is not None and "f" not in header else None
         if header is None:
             raise NotFound("The content is not stored.")
         stop = header["n"] if end is None else min(end, header["n"])
-        if "f" in header:
+        if held is None:
             return self._from_bucket(header["f"], start, stop)
-        data = header["b"]
+        data = bytes(held["b"])
         return (data[at : min(at + PIECE, stop)] for at in range(start, stop, PIECE))
 
     def _from_bucket(self, id_: Any, start: int, stop: int) -> Iterator[bytes]:
@@ -145,18 +149,27 @@ class MongoBlobs:
         before, swept = self._now_ms() - SWEEP_AFTER_MS, 0
         with answering():
             for header in list(self._headers.find({"at": {"$lt": before}}, {"at": 1, "f": 1})):
-                swept += self._sweep_one(header)
+                swept += self._sweep_one(header, before)
+            self._sweep_bytes(before)
             self._sweep_uploads(before)
         return swept
 
-    def _sweep_one(self, header: Doc) -> bool:
+    def _sweep_one(self, header: Doc, before: int) -> bool:
         if self._history.find_one({"blob": header["_id"]}, {"_id": 1}) is not None:
             return False
         # a commit that needs it again touches it first, and then this condition fails
         gone = self._headers.delete_one({"_id": header["_id"], "at": header["at"]}).deleted_count
         if gone and "f" in header:
             self._drop(header["f"])
+        elif gone:
+            self._bytes.delete_one({"_id": header["_id"], "at": {"$lt": before}})
         return bool(gone)
+
+    def _sweep_bytes(self, before: int) -> None:
+        """Remove bytes whose commit was refused or broken off, so that they have no entry."""
+        for doc in list(self._bytes.find({"at": {"$lt": before}}, {"at": 1})):
+            if self._headers.find_one({"_id": doc["_id"]}, {"_id": 1}) is None:
+                self._bytes.delete_one({"_id": doc["_id"], "at": {"$lt": before}})
 
     def _sweep_uploads(self, before: int) -> None:
         """Remove uploads that were broken off, so that no header names them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from pymongo import MongoClient, ReadPreference, WriteConcern
@@ -13,6 +14,7 @@ from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.search.joins import JOIN_CAP
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.store import MongoStore, Server
+from fhir_dmp.store.mongo.transactions import DURABLE
 from fhir_dmp.store.mongo.views import Doc
 
 DEFAULT_DATABASE = "dmp"
@@ -52,12 +54,13 @@ def _client(url: str) -> MongoClient[Doc]:
     given = {part.partition("=")[0].lower() for part in url.partition("?")[2].split("&")}
     timeouts = {name: value for name, value in _TIMEOUTS.items() if name.lower() not in given}
     try:
-        return MongoClient(url, appname="fhir-dmp", **timeouts)
-    except (InvalidURI, DriverConfigurationError, ValueError) as error:
-        # the driver's words may quote the password
-        raise ConfigurationError(
-            Problem("store.url", "not a URL of MongoDB", "write mongodb://host/database?replicaSet=rs0")
-        ) from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # the driver only warns of an option that it does not know
+            return MongoClient(url, appname="fhir-dmp", **timeouts)
+    except (InvalidURI, DriverConfigurationError, ValueError, UserWarning) as error:
+        todo = "write mongodb://host/database?replicaSet=rs0, with options that MongoDB knows"
+        # the driver's words are not repeated: they may quote the password
+        raise ConfigurationError(Problem("store.url", "not a URL of MongoDB", todo)) from error
 
 
 def _database(client: MongoClient[Doc], name: str, server: Server) -> Any:
@@ -67,7 +70,7 @@ def _database(client: MongoClient[Doc], name: str, server: Server) -> Any:
             name,
             read_preference=ReadPreference.PRIMARY,
             read_concern=ReadConcern("majority"),
-            write_concern=WriteConcern("majority", j=True),
+            write_concern=DURABLE,
         )
     return client.get_database(name, write_concern=WriteConcern(1, j=True))
 
@@ -75,11 +78,12 @@ def _database(client: MongoClient[Doc], name: str, server: Server) -> Any:
 def inspect(client: MongoClient[Doc]) -> Server:
     """Find out what the server can do, by its own words and by trying."""
     hello = client.admin.command("hello")
-    member = "setName" in hello or hello.get("msg") == "isdbgrid"
-    transactions = member and _keeps_transactions(client)
+    router = hello.get("msg") == "isdbgrid"
+    transactions = ("setName" in hello or router) and _keeps_transactions(client)
     return Server(
         transactions=transactions,
         snapshots=transactions and hello.get("maxWireVersion", 0) >= _SNAPSHOT_WIRE_VERSION,
+        sharded=router,
     )
 
 

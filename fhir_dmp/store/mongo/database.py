@@ -1,25 +1,27 @@
 """The collections of a database and their indexes, by name. Indexes are made at start and when a type is first written.
 
 One collection for each resource type (current versions, named like the type) and, in lower case, `history`,
-`audit_YYYYMM`, `blobs`, `uniques`, `claims`, `outbox`, `intents`, `meta`.
+`audit_YYYYMM`, `blobs`, `uniques`, `claims`, `outbox`, `meta`; on a server without transactions also `intents`,
+`commits` and `horizon`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
-from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import OperationFailure
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from fhir_dmp.errors import BadRequest
-from fhir_dmp.store.mongo.views import Doc
 
 #: The longest that the server may work on one query, in ms. Dead rows are kept much longer (see intents.py).
 QUERY_MS = 20_000
 
+_NAMESPACE_EXISTS = 48
 _TYPE = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _MONTH = re.compile(r"audit_[0-9]{6}")
 
@@ -51,6 +53,8 @@ AUDIT_INDEXES: Mapping[str, Keys] = {
     "position": (("p", _DOWN),),
     "patient": (("pat", _UP), ("p", _DOWN)),
 }
+#: Labels of indexes that let each value in once.
+UNIQUE = frozenset({"position", "files_id_1_n_1"})
 _PLAIN: Mapping[str, Keys] = {}
 
 
@@ -77,6 +81,19 @@ class Database:
             raise BadRequest("This is not the name of a resource type.", code="not-supported")
         return self.raw[type_]
 
+    def sequence(self, session: Any = None) -> int:
+        """Return the last sequence that readers can see."""
+        if self.versioned:
+            shown = self.raw["horizon"].find_one({}, sort=[("_id", _DOWN)])
+            return 0 if shown is None else int(shown["_id"])
+        record = self.raw["meta"].find_one({"_id": "commit"}, session=session)
+        return 0 if record is None else int(record["m"])
+
+    def show(self, sequence: int) -> None:
+        """Move the horizon of all readers of the versioned layout; once is enough, so twice is harmless."""
+        with suppress(DuplicateKeyError):
+            self.raw["horizon"].insert_one({"_id": sequence})
+
     def prepare(self, names: Sequence[str]) -> None:
         """Make the indexes of these collections where this process has not done it yet. Idempotent."""
         for name in names:
@@ -99,22 +116,44 @@ class Database:
         return sorted((name for name in self.raw.list_collection_names() if _MONTH.fullmatch(name)), reverse=True)
 
     def _index(self, name: str) -> None:
-        models = [
-            IndexModel([(self._field(field), direction) for field, direction in keys], name=label)
-            for label, keys in _indexes_of(name).items()
-        ]
+        wanted = {
+            label: [(self._field(field), way) for field, way in keys] for label, keys in _indexes_of(name).items()
+        }
         if self.versioned and name != "blobs":
-            models.append(IndexModel([("i", _UP)], name="address"))
-        if models:
-            self.raw[name].create_indexes(models)
+            wanted["address"] = [("i", _UP)]
+        if wanted:
+            make_indexes(self.raw[name], wanted)
         elif name not in self.raw.list_collection_names():
-            # a collection must exist before a transaction writes to it
+            self._create(name)
+
+    def _create(self, name: str) -> None:
+        """Make an empty collection: it must exist before a transaction writes to it. Another process may be faster."""
+        try:
             self.raw.create_collection(name)
+        except CollectionInvalid:
+            return
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
 
     def _field(self, field: str) -> str:
         if field != ADDRESS:
             return field
         return "i" if self.versioned else "_id"
+
+
+def make_indexes(rows: Any, wanted: Mapping[str, Keys]) -> None:
+    """Make the indexes that are missing or were defined otherwise; those that are right are not touched.
+
+    Asking again for an index that exists should do nothing; FerretDB 1 drops the connection instead.
+    """
+    present = {label: [tuple(part) for part in index["key"]] for label, index in rows.index_information().items()}
+    for label, keys in wanted.items():
+        if present.get(label) == list(keys):
+            continue
+        if label in present:
+            rows.drop_index(label)
+        rows.create_index(list(keys), name=label, unique=label in UNIQUE)
 
 
 def _indexes_of(name: str) -> Mapping[str, Keys]:
@@ -123,11 +162,6 @@ def _indexes_of(name: str) -> Mapping[str, Keys]:
     if _MONTH.fullmatch(name):
         return AUDIT_INDEXES
     return HISTORY_INDEXES if name == "history" else _PLAIN
-
-
-def sequence_of(meta: Doc | None) -> int:
-    """Return the last visible sequence that the commit record tells."""
-    return 0 if meta is None else int(meta["m"])
 
 
 def matches_elements(database: Database) -> bool:

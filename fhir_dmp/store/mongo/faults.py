@@ -15,6 +15,11 @@ TRANSIENT = "TransientTransactionError"
 UNKNOWN_RESULT = "UnknownTransactionCommitResult"
 
 
+#: BSONObjectTooLarge.
+_TOO_LARGE = 10334
+_TOO_LARGE_TEXT = "One resource with its index terms exceeds the 16 MB that the database accepts."
+
+
 class Contention(Exception):
     """Another writer was faster; gather again and decide again. Never leaves this room."""
 
@@ -36,11 +41,21 @@ def answering() -> Iterator[None]:
             "The search takes too long; add criteria that make it narrower.", code="too-costly"
         ) from error
     except DocumentTooLarge as error:
-        raise TooLarge("One resource with its index terms exceeds the 16 MB that the database accepts.") from error
+        raise TooLarge(_TOO_LARGE_TEXT) from error
     except PyMongoError as error:
+        if _TOO_LARGE in _codes(error):
+            raise TooLarge(_TOO_LARGE_TEXT) from error
         raise StoreUnavailable(f"The database did not do what was asked ({_kind(error)}).") from error
     except (UnicodeEncodeError, BSONError, OverflowError) as error:
         raise BadRequest("A value holds a character or a number that cannot be stored.", code="value") from error
+
+
+def _codes(error: PyMongoError) -> set[int]:
+    """Return the codes of an error, those inside a bulk write included."""
+    if not isinstance(error, OperationFailure):
+        return set()
+    inside = (error.details or {}).get("writeErrors", [])
+    return {one["code"] for one in inside} | ({error.code} if error.code is not None else set())
 
 
 def _kind(error: PyMongoError) -> str:

@@ -29,7 +29,7 @@ from fhir_dmp.search.query import (
     Term,
     Words,
 )
-from fhir_dmp.store.mongo.documents import SHARED, anchor, is_reference, number
+from fhir_dmp.store.mongo.documents import SHARED, anchor, is_reference, number, patient_bucket
 from fhir_dmp.store.mongo.views import Filter, everything_of
 
 _LAST_CHARACTER = 0x10FFFF
@@ -58,10 +58,12 @@ class Dialect:
 
     elem_match: `$elemMatch` judges all its conditions on one element, and reaches into embedded documents. FerretDB 1
     does neither: it gets regular expressions for texts, and spans are judged outside (without_spans).
+    sharded: name the bucket of a patient too, so that a cluster asks only the shard that holds it.
     """
 
     address: str
     elem_match: bool = True
+    sharded: bool = False
 
 
 def compiled(node: Node, dialect: Dialect) -> Filter:
@@ -72,9 +74,9 @@ def compiled(node: Node, dialect: Dialect) -> Filter:
         case Nothing():
             return dict(NOTHING)
         case Term(key):
-            return _tokens([key])
+            return _tokens([key], dialect)
         case AnyTerm(keys):
-            return _any_token(keys)
+            return _any_token(keys, dialect)
         case Prefix(param, text):
             return _starting(f"{param}|{text}", dialect)
         case Contains(param, text):
@@ -105,21 +107,23 @@ def _either(parts: Sequence[Filter]) -> Filter:
     return parts[0] if len(parts) == 1 else {"$or": list(parts)}
 
 
-def _any_token(keys: Sequence[str]) -> Filter:
+def _any_token(keys: Sequence[str], dialect: Dialect) -> Filter:
     """References and other tokens live in two arrays, each with its own indexes."""
     groups = [[key for key in keys if is_reference(key) is wanted] for wanted in (True, False)]
-    return _either([_tokens(group) for group in groups if group])
+    return _either([_tokens(group, dialect) for group in groups if group])
 
 
-def _tokens(keys: list[str]) -> Filter:
+def _tokens(keys: list[str], dialect: Dialect) -> Filter:
     wanted = {"$eq": keys[0]} if len(keys) == 1 else {"$in": keys}
     if not is_reference(keys[0]):
         return {"t": wanted}
-    patients = [anchor(key) for key in keys]
-    if None in patients:
+    patients = list(dict.fromkeys(patient for key in keys if (patient := anchor(key)) is not None))
+    if any(anchor(key) is None for key in keys):
         return {"r": wanted}
     # the scalar `pat` leads the indexes of the patient timeline; the reference stays the judge
-    return {"pat": {"$in": [*dict.fromkeys(patients), SHARED]}, "r": wanted}
+    places = [*patients, SHARED]
+    buckets = {"pb": {"$in": sorted({patient_bucket(place) for place in places})}} if dialect.sharded else {}
+    return {**buckets, "pat": {"$in": places}, "r": wanted}
 
 
 def _starting(text: str, dialect: Dialect) -> Filter:

@@ -9,6 +9,8 @@ from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.plan import Facts, Head
 from fhir_dmp.store.mongo.views import Doc, View, everything_of
 
+_HEAD = {"i": 1, "v": 1, "s": 1, "d": 1, "uq": 1}
+
 
 def facts_of(database: Database, view: View, sequence: int, commits: Sequence[Commit]) -> Facts:
     """Return the facts that these commits touch, in one view of the database."""
@@ -20,10 +22,20 @@ def facts_of(database: Database, view: View, sequence: int, commits: Sequence[Co
 
 
 def gathered(
-    database: Database, view: View, sequence: int, keys: Iterable[Key], uniques: set[str], claims: set[str]
+    database: Database,
+    view: View,
+    sequence: int,
+    keys: Iterable[Key],
+    uniques: set[str],
+    claims: set[str],
+    *,
+    tokens: bool = False,
 ) -> Facts:
-    """Return the heads of the keys, the holders of the unique keys (also of those that the heads hold), the claims."""
-    heads = _heads(database, view, keys)
+    """Return the heads of the keys, the holders of the unique keys (also of those that the heads hold), the claims.
+
+    tokens: the heads' tokens are wanted too.
+    """
+    heads = _heads(database, view, keys, {**_HEAD, "t": 1} if tokens else _HEAD)
     held = {unique for head in heads.values() for unique in head.uniques}
     return Facts(
         sequence,
@@ -36,16 +48,18 @@ def gathered(
     )
 
 
-def _heads(database: Database, view: View, keys: Iterable[Key]) -> dict[Key, Head]:
+def _heads(database: Database, view: View, keys: Iterable[Key], fields: dict[str, int]) -> dict[Key, Head]:
     by_type: dict[str, set[str]] = {}
     for key in keys:
         by_type.setdefault(key.type, set()).add(key.id)
     found: dict[Key, Head] = {}
     for type_, ids in by_type.items():
         database.current(type_)  # refuses a name that is no type
-        for doc in _rows(database, view, type_, ids, {"i": 1, "v": 1, "s": 1, "d": 1, "uq": 1}):
+        for doc in _rows(database, view, type_, ids, fields):
             uniques = () if doc.get("d") else tuple(doc["uq"])
-            found[Key(type_, view.address_of(doc))] = Head(doc["_id"], doc["v"], doc["s"], uniques)
+            found[Key(type_, view.address_of(doc))] = Head(
+                doc["_id"], doc["v"], doc["s"], uniques, tuple(doc.get("t", ()))
+            )
     return found
 
 

@@ -24,14 +24,14 @@ from fhir_dmp.store.mongo.blobs import MongoBlobs
 from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.faults import Contention, answering
 from fhir_dmp.store.mongo.gather import facts_of, gathered
-from fhir_dmp.store.mongo.intents import Intents, horizon
+from fhir_dmp.store.mongo.intents import Intents
 from fhir_dmp.store.mongo.plan import Facts, Group
 from fhir_dmp.store.mongo.transactions import Transaction, is_transient
 from fhir_dmp.store.mongo.views import Doc, View
 
 #: How often a group starts again after losing against another process, and the longest pause between, in s.
-ATTEMPTS = 12
-LONGEST_PAUSE_S = 0.25
+ATTEMPTS = 40
+LONGEST_PAUSE_S = 0.1
 #: Most writes that are taken along in one group.
 GROUP_WRITES = 500
 
@@ -62,12 +62,14 @@ class _Judged:
 class Door:
     """Commits through transactions, or through intents where the server has none. Thread safe."""
 
-    def __init__(self, database: Database, blobs: MongoBlobs, trail: Trail, client: Any = None) -> None:
+    def __init__(
+        self, database: Database, blobs: MongoBlobs, trail: Trail, client: Any, intents: Intents | None
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._trail = trail
         self._client = client
-        self._intents = Intents(database) if database.versioned else None
+        self._intents = intents
         self._queue: deque[_Waiting] = deque()
         self._lock = Lock()
 
@@ -122,7 +124,10 @@ class Door:
 
     def _apply(self, commits: Sequence[Commit]) -> list[Answer]:
         with answering():
-            self._database.prepare(_collections(commits))
+            types = {write.type for commit in commits for write in commit.writes}
+            for type_ in types:
+                self._database.current(type_)  # refuses what is no name of a type
+            self._database.prepare([*sorted(types), "history", "uniques", "claims", "outbox"])
 
             def gather(view: View, sequence: int) -> Facts:
                 return facts_of(self._database, view, sequence, commits)
@@ -135,7 +140,8 @@ class Door:
 
         def gather(view: View, sequence: int) -> Facts:
             uniques = {unique for _, one in new for unique in one.uniques}
-            return gathered(self._database, view, sequence, {version.key for version in versions}, uniques, set())
+            keys = {version.key for version in versions}
+            return gathered(self._database, view, sequence, keys, uniques, set(), tokens=True)
 
         def judge(facts: Facts) -> _Judged:
             group = Group(facts)
@@ -171,11 +177,11 @@ class Door:
         gather: Callable[[View, int], Facts],
         commits: Sequence[Commit],
     ) -> list[Answer]:
-        record = intents.begin()
-        judged = judge(gather(horizon(record), record["m"]))
+        base = intents.begin()
+        judged = judge(gather(View(base), base))
         if judged.accepted:
             self._keep_blobs(judged, commits)
-            intents.write(record, judged.group.plan(self._places(commits)))
+            intents.write(judged.group.plan(self._places(commits)))
         return judged.answers
 
     def _with_transaction(
@@ -226,11 +232,6 @@ def _for_each_thread(error: StoreUnavailable) -> StoreUnavailable:
     return copy
 
 
-def _collections(commits: Sequence[Commit]) -> list[str]:
-    names = {write.type for commit in commits for write in commit.writes}
-    return sorted(names | {"history", "uniques", "claims", "outbox"})
-
-
 def new_record() -> Doc:
     """Return the commit record of an empty database."""
-    return {"_id": "commit", "m": 0, "epoch": 0, "turn": 0}
+    return {"_id": "commit", "m": 0, "turn": 0}

@@ -1,9 +1,9 @@
-"""Atomic commits on a server without transactions: write ahead, decide with one single-document write, settle.
+"""Atomic commits on a server without transactions: write ahead, decide by inserting one document, settle.
 
 The protocol, its guarantees and what it does not give are described in docs/adr/0004-mongo-standalone-commits.md.
-In short: rows are written invisible (`c` names their attempt); one compare-and-set on the commit record decides;
-settling makes rows ready and marks those they replace; a last compare-and-set moves the horizon of all readers.
-Whoever comes next finishes what a dead process had decided, and sweeps what it had not.
+In short: rows are written invisible (`c` names their attempt); inserting the one document `commits/<base>` decides;
+settling makes rows ready and marks those they replace; inserting `horizon/<last>` shows it all to readers at once.
+Whoever comes next finishes what a dead process had decided, and removes what it had not.
 """
 
 from __future__ import annotations
@@ -13,73 +13,106 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
 
 from fhir_dmp.errors import StoreUnavailable
 from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.faults import Contention
 from fhir_dmp.store.mongo.plan import Plan
-from fhir_dmp.store.mongo.views import Doc, View
+from fhir_dmp.store.mongo.views import Doc
 
 #: A dead row stays this long for readers of an older horizon: far longer than any request may read.
 GRACE_MS = 10 * 60 * 1000
+#: Decisions are kept this long, so that a late process cannot take a place in the order that was taken before.
+DECISIONS_MS = 60 * 60 * 1000
+#: The longest that a process may hesitate between gathering its facts and deciding.
+LATEST_S = 60.0
+#: How long another process may take to settle what it decided before somebody helps.
+PATIENCE_S = 2.0
+_POLL_S = 0.005
 _BATCH = 500
 _HELPS = 50
+_TIDY_EVERY = 100
 
 
 class Intents:
     """The commits of one process on a server without transactions. Used by one thread at a time (group.py)."""
 
-    def __init__(self, database: Database, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(
+        self,
+        database: Database,
+        patience_s: float = PATIENCE_S,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self._database = database
+        self._patience_s = patience_s
         self._now_ms = now_ms
         self._dead: deque[tuple[int, str, list[str]]] = deque()
+        self._begun = 0.0
+        self._written = 0
 
-    def begin(self) -> Doc:
-        """Return the commit record with nothing pending, after finishing what another process had decided."""
+    def begin(self) -> int:
+        """Return the last visible sequence, behind which nothing is decided; finish what another process left."""
         for _ in range(_HELPS):
-            record: Doc = self._database["meta"].find_one({"_id": "commit"})
-            if record.get("next") is None:
-                return record
-            intent = self._database["intents"].find_one({"_id": record["next"]["attempt"]})
-            if intent is not None:
-                self._settle(intent)
+            self._begun = time.monotonic()
+            base = self._database.sequence()
+            decision = self._database["commits"].find_one({"_id": base})
+            if decision is None:
+                return base
+            if not self._settled_by_another(base):
+                intent = self._database["intents"].find_one({"_id": decision["attempt"]})
+                if intent is not None:
+                    self._settle(intent)
         raise StoreUnavailable("Other processes commit all the time; try again.")
 
-    def write(self, record: Doc, plan: Plan) -> None:
-        """Make the plan, which was decided upon this commit record, visible as a whole.
+    def _settled_by_another(self, base: int) -> bool:
+        """Wait for the process that decided; it is most likely alive and nearly done."""
+        end = time.monotonic() + self._patience_s
+        while time.monotonic() < end:
+            if self._database.sequence() > base:
+                return True
+            time.sleep(_POLL_S)
+        return False
+
+    def write(self, plan: Plan) -> None:
+        """Make the plan, which was decided upon what `begin` returned, visible as a whole.
 
         Raises:
             Contention: another process committed first; nothing of the plan is visible, or ever will be.
         """
-        intent = self._intent(record, plan)
+        intent = self._intent(plan)
         self._database["intents"].insert_one(intent)
         self._insert(intent, plan)
-        if not self._decide(record, intent):
+        if not self._decide(intent):
             self._discard(intent)
             raise Contention
         self._settle(intent)
-        self._bury(intent)
+        self._tidy(intent)
 
     def recover(self) -> None:
         """Finish what was decided, discard what was not, remove rows that no reader can need. Safe beside writers."""
-        self.begin()
-        while not self._next_epoch():
-            self.begin()
-        record: Doc = self._database["meta"].find_one({"_id": "commit"})
-        for intent in self._database["intents"].find({"epoch": {"$lt": record["epoch"]}}):
-            pending = record.get("next")
-            if pending is None or pending["attempt"] != intent["_id"]:
+        base = self.begin()
+        left = list(self._database["intents"].find({}))
+        if left:
+            self._close_the_past(base)
+        for intent in left:
+            decision = self._database["commits"].find_one({"attempt": intent["_id"]})
+            if decision is None or decision["last"] <= self._database.sequence():
                 self._discard(intent)
-        dead = {"e": {"$lte": record["m"]}, "w": {"$lt": self._now_ms() - GRACE_MS}}
+        dead = {"e": {"$lte": base}, "w": {"$lt": self._now_ms() - GRACE_MS}}
         for name in [*self._database.type_names(), "uniques", "claims"]:
             self._database[name].delete_many(dead)
 
-    def _next_epoch(self) -> bool:
-        """Outdate every attempt that has not been decided: its compare-and-set names the old epoch and must fail."""
-        changed = self._database["meta"].update_one({"_id": "commit", "next": None}, {"$inc": {"epoch": 1}})
-        return bool(changed.modified_count)
+    def _close_the_past(self, base: int) -> None:
+        """Commit nothing, so that every attempt which has gathered its facts by now is too late to be decided."""
+        while True:
+            try:
+                self.write(Plan(base, base + 1, ()))
+                return
+            except Contention:
+                base = self.begin()
 
-    def _intent(self, record: Doc, plan: Plan) -> Doc:
+    def _intent(self, plan: Plan) -> Doc:
         attempt = str(ObjectId())
         rows: dict[str, list[str]] = {}
         ends: dict[str, list[str]] = {}
@@ -91,7 +124,6 @@ class Intents:
             ends.setdefault(name, []).append(ended)
         return {
             "_id": attempt,
-            "epoch": record["epoch"],
             "base": plan.base,
             "last": plan.last,
             "rows": [{"of": name, "ids": ids} for name, ids in rows.items()],
@@ -110,14 +142,22 @@ class Intents:
         for name, batch in docs.items():
             self._database[name].insert_many(batch)
 
-    def _decide(self, record: Doc, intent: Doc) -> bool:
-        """The one write that decides: it succeeds only if nothing was decided since the facts were gathered."""
-        unchanged = {"_id": "commit", "m": record["m"], "epoch": record["epoch"], "next": None}
-        pending = {"attempt": intent["_id"], "last": intent["last"]}
-        return bool(self._database["meta"].update_one(unchanged, {"$set": {"next": pending}}).modified_count)
+    def _decide(self, intent: Doc) -> bool:
+        """The one write that decides: it succeeds only if nothing was decided since the facts were gathered.
+
+        An insert, because it is atomic on every server; updates of FerretDB 1 are not.
+        """
+        if time.monotonic() - self._begun > LATEST_S:
+            return False
+        decision = {"_id": intent["base"], "attempt": intent["_id"], "last": intent["last"], "at": self._now_ms()}
+        try:
+            self._database["commits"].insert_one(decision)
+        except DuplicateKeyError:
+            return False
+        return True
 
     def _settle(self, intent: Doc) -> None:
-        """Carry out a decided intent. Only updates, all repeatable: any process may do it, twice or late."""
+        """Carry out a decided intent. Every step may be repeated: any process may do it, twice or late."""
         attempt, last = intent["_id"], intent["last"]
         for one in intent["rows"]:
             self._each(one, {"c": attempt}, {"$unset": {"c": 1}})
@@ -129,8 +169,7 @@ class Intents:
         for one in intent["sets"]:
             older = {"_id": one["id"], "e": None, "g": {"$not": {"$gte": last}}}
             self._database[one["of"]].update_one(older, {"$set": {**one["fields"], "g": last}})
-        settled = {"_id": "commit", "m": intent["base"], "next.attempt": attempt}
-        self._database["meta"].update_one(settled, {"$set": {"m": last}, "$unset": {"next": 1}})
+        self._database.show(last)
         self._database["intents"].delete_one({"_id": attempt})
 
     def _discard(self, intent: Doc) -> None:
@@ -144,14 +183,18 @@ class Intents:
         for part in _batches(rows["ids"]):
             self._database[rows["of"]].update_many({"_id": {"$in": part}, **condition}, change)
 
-    def _bury(self, intent: Doc) -> None:
-        """Remove rows that died long ago, remember those that died now."""
-        now = self._now_ms()
+    def _tidy(self, intent: Doc) -> None:
+        """Remove rows that died long ago and remember those that died now; sometimes, remove old decisions."""
+        now, base = self._now_ms(), intent["base"]
         while self._dead and self._dead[0][0] < now - GRACE_MS:
             _, name, ids = self._dead.popleft()
             for part in _batches(ids):
-                self._database[name].delete_many({"_id": {"$in": part}, "e": {"$lte": intent["base"]}})
+                self._database[name].delete_many({"_id": {"$in": part}, "e": {"$lte": base}})
         self._dead.extend((now, one["of"], one["ids"]) for one in intent["ends"])
+        self._written += 1
+        if self._written % _TIDY_EVERY == 0:
+            self._database["horizon"].delete_many({"_id": {"$lt": base}})
+            self._database["commits"].delete_many({"_id": {"$lt": base}, "at": {"$lt": now - DECISIONS_MS}})
 
 
 def row_id(address: str, attempt: str) -> str:
@@ -161,8 +204,3 @@ def row_id(address: str, attempt: str) -> str:
 
 def _batches(ids: Sequence[str]) -> Iterable[list[str]]:
     return (list(ids[at : at + _BATCH]) for at in range(0, len(ids), _BATCH))
-
-
-def horizon(record: Doc) -> View:
-    """Return the view of a reader that saw this commit record."""
-    return View(record["m"])

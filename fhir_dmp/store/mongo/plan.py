@@ -12,19 +12,20 @@ from typing import Any
 
 from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, StaleVersion, VersionConflict
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
-from fhir_dmp.search.terms import Terms
+from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.mongo import documents
 from fhir_dmp.store.mongo.views import Doc
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The current row of a resource: its `_id`, version, sequence and unique keys."""
+    """The current row of a resource: its `_id`, version, sequence, unique keys; its tokens when they were wanted."""
 
     row: Any
     version: int
     sequence: int
     uniques: tuple[str, ...]
+    tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Group:
         self._judge_uniques(version.key, head.uniques, terms.uniques, change)
         self._uniques.update(change.uniques)
         self._sequence = self._facts.sequence + 1
-        self._sets.append((version.type, head.row, documents.term_fields(version.id, terms)))
+        self._sets.append((version.type, head.row, documents.term_fields(version.id, recomputed(terms, head.tokens))))
 
     def _current(self, key: Key, change: _Change | None = None) -> tuple[int | None, tuple[str, ...]]:
         """Return the version and the unique keys that a resource has by now."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.ports import Key, Page, Version
 from fhir_dmp.search.joins import resolve_joins, too_costly
 from fhir_dmp.search.match import span_holds
@@ -24,13 +25,15 @@ _VERSION = paging.projection(())
 
 
 class Reader:
-    """The queries of one reader, in one view of the database. elem_match: see filters.Dialect."""
+    """The queries of one reader, in one view of the database. elem_match, sharded: see filters.Dialect."""
 
-    def __init__(self, database: Database, view: View, *, join_cap: int, elem_match: bool) -> None:
+    def __init__(
+        self, database: Database, view: View, *, join_cap: int, elem_match: bool = True, sharded: bool = False
+    ) -> None:
         self._database = database
         self._view = view
         self._join_cap = join_cap
-        self._dialect = filters.Dialect(view.address, elem_match)
+        self._dialect = filters.Dialect(view.address, elem_match, sharded)
 
     def read(self, key: Key) -> Version | None:
         """Return the current version."""
@@ -40,10 +43,21 @@ class Reader:
         """Return the current versions of those keys that exist: one query for each type."""
         found: dict[Key, Version] = {}
         for type_, ids in _by_type(keys).items():
-            for doc in self._rows(type_, self._by_ids(ids), _VERSION):
+            for doc in self._by_place(type_, ids):
                 id_ = self._view.address_of(doc)
                 found[Key(type_, id_)] = version_of(doc, type_, id_)
         return found
+
+    def _by_place(self, type_: str, ids: Sequence[str]) -> Iterator[Doc]:
+        """Yield the rows of these ids. A cluster is asked on the shard that the ids name, then everywhere."""
+        if self._dialect.sharded:
+            named = {"pb": {"$in": sorted({bucket(id_) for id_ in ids})}}
+            rows = list(self._rows(type_, everything_of(named, self._by_ids(ids)), _VERSION))
+            yield from rows
+            found = {self._view.address_of(doc) for doc in rows}
+            ids = [id_ for id_ in ids if id_ not in found]
+        if ids:
+            yield from self._rows(type_, self._by_ids(ids), _VERSION)
 
     def _by_ids(self, ids: Sequence[str]) -> Filter:
         return {self._view.address: {"$eq": ids[0]} if len(ids) == 1 else {"$in": list(ids)}}
@@ -63,6 +77,17 @@ class Reader:
         if self._dialect.elem_match:
             return dict.fromkeys(types, filters.compiled(resolved, self._dialect))
         return {type_: self._compiled(type_, resolved) for type_ in types}
+
+    def _of_each(self, search: Search) -> dict[str, Filter]:
+        """Return the filter of each type of a search; types that ask for the same share the joins."""
+        types = tuple(dict.fromkeys(search.types))
+        alike: dict[Node, list[str]] = {}
+        for type_ in types:
+            alike.setdefault(search.node_of(type_), []).append(type_)
+        found: dict[str, Filter] = {}
+        for node, group in alike.items():
+            found |= self._conditions(group, node)
+        return {type_: found[type_] for type_ in types}
 
     def _compiled(self, type_: str, resolved: Node) -> Filter:
         node = resolved if self._dialect.elem_match else self._spans_outside(type_, resolved)
@@ -145,7 +170,7 @@ class Reader:
 
     def search(self, search: Search, sequence: int) -> Page:
         """Return one page. sequence: what readers could see when the search began."""
-        conditions = self._conditions(tuple(dict.fromkeys(search.types)), search.node)
+        conditions = self._of_each(search)
         backwards = search.before is not None and search.after is None
         rows = self._page_rows(search, conditions, -1 if backwards else 1) if search.count > 0 else []
         more = len(rows) > search.count

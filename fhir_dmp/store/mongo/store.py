@@ -16,12 +16,12 @@ from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.store.mongo.audit import Trail
 from fhir_dmp.store.mongo.blobs import MongoBlobs
-from fhir_dmp.store.mongo.database import Database, matches_elements, sequence_of
+from fhir_dmp.store.mongo.database import Database, matches_elements
 from fhir_dmp.store.mongo.documents import notice_of
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.group import Door, new_record
 from fhir_dmp.store.mongo.history import History
-from fhir_dmp.store.mongo.intents import Intents
+from fhir_dmp.store.mongo.intents import PATIENCE_S, Intents
 from fhir_dmp.store.mongo.layout import adopt
 from fhir_dmp.store.mongo.reading import Reader
 from fhir_dmp.store.mongo.views import View, everything_of
@@ -32,23 +32,37 @@ COUNT_EXACTLY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What the server can do. transactions: of many documents. snapshots: sessions that read one moment."""
+    """What the server can do. transactions: of many documents. snapshots: sessions that read one moment.
+
+    sharded: a router of a cluster.
+    """
 
     transactions: bool
     snapshots: bool = False
+    sharded: bool = False
 
 
 class MongoStore:
     """ResourceStore on one MongoDB database. Thread safe; open one for each process."""
 
-    def __init__(self, client: Any, database: Any, server: Server, *, join_cap: int = JOIN_CAP) -> None:
+    def __init__(
+        self,
+        client: Any,
+        database: Any,
+        server: Server,
+        *,
+        join_cap: int = JOIN_CAP,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._client = client
         self._server = server
         self._join_cap = join_cap
         self._database = Database(database, versioned=not server.transactions)
         self._blobs = MongoBlobs(self._database)
         self._trail = Trail(self._database)
-        self._door = Door(self._database, self._blobs, self._trail, client)
+        self._patience_s = patience_s
+        intents = Intents(self._database, patience_s) if self._database.versioned else None
+        self._door = Door(self._database, self._blobs, self._trail, client, intents)
         with answering():
             self._prepare()
             self._elem_match = matches_elements(self._database)
@@ -56,11 +70,11 @@ class MongoStore:
     def _prepare(self) -> None:
         with suppress(DuplicateKeyError):  # somebody was here before
             self._database["meta"].insert_one(new_record())
+        adopt(self._database)
         self._database.prepare_all()
         self._blobs.prepare()
-        adopt(self._database)
         if self._database.versioned:
-            Intents(self._database).recover()
+            Intents(self._database, self._patience_s).recover()
 
     @property
     def blobs(self) -> MongoBlobs:
@@ -92,7 +106,13 @@ class MongoStore:
             yield self._reader_of(view)
 
     def _reader_of(self, view: View) -> Reader:
-        return Reader(self._database, view, join_cap=self._join_cap, elem_match=self._elem_match)
+        return Reader(
+            self._database,
+            view,
+            join_cap=self._join_cap,
+            elem_match=self._elem_match,
+            sharded=self._server.sharded,
+        )
 
     def read(self, key: Key) -> Version | None:
         """Return the current version, a tombstone when deleted."""
@@ -111,12 +131,10 @@ class MongoStore:
     def search(self, search: Search) -> Page:
         """Return one page of living resources."""
         with self._view(several=True) as view:
-            return self._reader_of(view).search(search, self._sequence_in(view))
+            return self._reader_of(view).search(search, self._bound(view))
 
-    def _sequence_in(self, view: View) -> int:
-        if view.horizon is not None:
-            return view.horizon
-        return sequence_of(self._database["meta"].find_one({"_id": "commit"}, session=view.session))
+    def _bound(self, view: View) -> int:
+        return self._database.sequence(view.session) if view.horizon is None else view.horizon
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -142,7 +160,14 @@ class MongoStore:
     def sequence(self) -> int:
         """Return the last sequence that readers can see."""
         with answering():
-            return sequence_of(self._database["meta"].find_one({"_id": "commit"}))
+            return self._database.sequence()
+
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        with self._view() as view:
+            wanted = everything_of({view.address: {"$in": list(keys)}}, view.visible())
+            found = {view.address_of(doc): int(doc["s"]) for doc in self._database["claims"].find(wanted)}
+        return tuple(found.get(key, 0) for key in keys)
 
     def types(self) -> dict[str, int]:
         """Return how many resources of each type there are; estimated (tombstones included) above 10,000."""
@@ -195,7 +220,7 @@ class MongoStore:
         """Remove contents that nothing refers to and, without transactions, what dead processes left. Run it daily."""
         with answering():
             if self._database.versioned:
-                Intents(self._database).recover()
+                Intents(self._database, self._patience_s).recover()
         return self._blobs.sweep()
 
     def ping(self) -> None:

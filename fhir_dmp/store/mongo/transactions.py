@@ -20,7 +20,10 @@ from fhir_dmp.store.mongo.plan import Plan, Row
 from fhir_dmp.store.mongo.views import Doc
 
 #: How often a commit whose result is unknown is asked again. The server applies it once, however often it is asked.
-COMMIT_ATTEMPTS = 5
+COMMIT_ATTEMPTS = 4
+#: How long the server may wait for the majority, in ms.
+MAJORITY_MS = 10_000
+DURABLE = WriteConcern("majority", wtimeout=MAJORITY_MS, j=True)
 
 
 class Transaction:
@@ -34,8 +37,9 @@ class Transaction:
         """Start, and return the commit record, which is locked until the end."""
         self.session.start_transaction(
             read_concern=ReadConcern("snapshot"),
-            write_concern=WriteConcern("majority", j=True),
+            write_concern=DURABLE,
             read_preference=ReadPreference.PRIMARY,
+            max_commit_time_ms=MAJORITY_MS,
         )
         record: Doc = self._database["meta"].find_one_and_update(
             {"_id": "commit"}, {"$inc": {"turn": 1}}, return_document=ReturnDocument.AFTER, session=self.session

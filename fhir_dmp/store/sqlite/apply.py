@@ -16,6 +16,7 @@ from fhir_dmp.store.sqlite.codec import NO_ROWS, Codec, IndexRows, indexed_type,
 from fhir_dmp.store.sqlite.prepare import ReadyCommit, ReadyWrite
 
 _CURRENT = "SELECT pk, v, d FROM res WHERE type = ? AND id = ?"
+_INDEXED = "SELECT t.terms, r.u FROM trm t CROSS JOIN res r ON r.pk = t.pk WHERE t.pk = ?"
 _INSERT_RES = "INSERT INTO res (type, id, v, u, s, d, method, date, pat, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RES = "UPDATE res SET v = ?, u = ?, s = ?, d = ?, method = ?, date = ?, pat = ?, blob = ? WHERE pk = ?"
 _KEEP_OLD = (
@@ -24,6 +25,8 @@ _KEEP_OLD = (
     "FROM res r CROSS JOIN doc o ON o.pk = r.pk WHERE r.pk = ?"
 )
 
+#: Where audit records go, and their columns.
+AUDIT = "audit (id, ts, pat, rec)"
 #: Most rows of one INSERT; smaller ones are powers of two, so that few statements need to stay prepared.
 _MOST_ROWS = 128
 
@@ -70,7 +73,7 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
     con.executemany("DELETE FROM tok WHERE k = ? AND pk = ?", sorted((k, pk) for pk, row in rows for k in row.toks))
     con.executemany(
         "DELETE FROM tl WHERE k = ? AND date = ? AND pk = ?",
-        [(k, date, pk) for pk, row in rows for k, date in row.timelines],
+        [(k, date, pk) for pk, row in rows for k, date, _ in row.timelines],
     )
     con.executemany(
         "DELETE FROM span WHERE pk = ? AND k = ? AND w = ? AND lo = ? AND hi = ?",
@@ -87,7 +90,7 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
 
 def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
     insert_all(con, "tok (k, pk)", sorted((k, pk) for pk, row in rows for k in row.toks))
-    insert_all(con, "tl (k, date, pk)", [(k, date, pk) for pk, row in rows for k, date in row.timelines])
+    insert_all(con, "tl (k, date, pk, u)", [(k, date, pk, u) for pk, row in rows for k, date, u in row.timelines])
     insert_all(con, "span (pk, k, w, lo, hi)", [(pk, *span) for pk, row in rows for span in row.spans])
     insert_all(con, "str (pk, k, text)", [(pk, *string) for pk, row in rows for string in row.strings])
     insert_all(con, "fts (rowid, text)", [(pk, row.text) for pk, row in rows if row.text])
@@ -124,7 +127,7 @@ class Applier:
         if ready.blobs:
             con.executemany("INSERT OR IGNORE INTO blob (sha, n, size, chunk, z) VALUES (?, ?, ?, ?, ?)", ready.blobs)
         if ready.audit:
-            insert_all(con, "audit (id, ts, pat, rec)", ready.audit)
+            insert_all(con, AUDIT, ready.audit)
         if ready.notices:
             con.executemany(
                 "INSERT INTO outbox (id, event, pat, created, variables) VALUES (?, ?, ?, ?, ?)", ready.notices
@@ -139,8 +142,19 @@ class Applier:
     def _check_claims(self, claims: Iterable[Claim]) -> None:
         for claim in claims:
             row = self._con.execute("SELECT s FROM claim WHERE key = ?", (claim.key,)).fetchone()
-            if row is not None and row[0] > claim.seen:
+            # Old claims are swept: whoever looked before the oldest that is kept cannot know, and looks again.
+            if (self._oldest_claim() if row is None else row[0]) > claim.seen:
                 raise ClaimLost("Another request has just created what this one was looking for.")
+
+    def _oldest_claim(self) -> int:
+        return int(self._con.execute("SELECT value FROM meta WHERE name = 'claims'").fetchone()[0])
+
+    def forget_claims(self, kept: int) -> tuple[Version, ...]:
+        """Delete the claims that are older than the last `kept` sequences."""
+        oldest = max(self.sequence - kept, self._oldest_claim())
+        self._con.execute("DELETE FROM claim WHERE s <= ?", (oldest,))
+        self._con.execute("UPDATE meta SET value = ? WHERE name = 'claims'", (oldest,))
+        return ()
 
     def _claim(self, claims: Sequence[Claim], *, written: bool) -> None:
         if not claims:
@@ -185,8 +199,9 @@ class Applier:
     def reindex(self, pk: int, old_type: str, ready: ReadyWrite, index: IndexChange) -> None:
         """Replace the index rows and the unique keys of a resource; its stored terms are still the old ones."""
         con = self._con
-        old = unpack_terms(con.execute("SELECT terms FROM trm WHERE pk = ?", (pk,)).fetchone()[0])
-        index.replace(con, pk, self._codec.rows(old_type, old), ready.rows)
+        packed, updated_ms = con.execute(_INDEXED, (pk,)).fetchone()
+        old = unpack_terms(packed)
+        index.replace(con, pk, self._codec.rows(old_type, old, updated_ms), ready.rows)
         if old.uniques:
             con.executemany("DELETE FROM uq WHERE key = ? AND pk = ?", [(key, pk) for key in old.uniques])
         self._take(ready.write.terms.uniques, pk, deleted=ready.write.deleted)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 from fhir_dmp.errors import NotFound
 from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.ports import Version
+from fhir_dmp.store.sqlite.apply import Applier
 from fhir_dmp.store.sqlite.codec import unpack
 from fhir_dmp.store.sqlite.connections import Readers, unavailable
 from fhir_dmp.store.sqlite.prepare import CHUNK
@@ -96,7 +99,7 @@ class SqliteBlobs:
         if size is None:
             raise NotFound("The content is not stored.")
         stop = size if end is None else min(end, size)
-        if size > self._inline_limit or self.path(sha256).exists():
+        if self.has_file(sha256):
             return self._from_file(self.path(sha256), start, stop)
         return self._from_rows(bytes.fromhex(sha256), start, stop)
 
@@ -122,19 +125,46 @@ class SqliteBlobs:
                 yield piece
                 start += len(piece)
 
-    def sweep_files(self, referenced: Iterator[str] | set[str], older_than_s: float) -> int:
-        """Delete the files that no version refers to and that are older than this; return how many."""
-        keep = set(referenced)
-        swept = 0
+    def has_file(self, sha256: str) -> bool:
+        """Say whether the content is stored as a file."""
+        return self.path(sha256).exists()
+
+    def sweep_files(self, older_than_s: float) -> int:
+        """Delete the files that are older than this and that no version refers to; return how many."""
         limit = time.time() - older_than_s
-        for path in self._folder.glob("*/*") if self._folder.exists() else ():
-            if path.name not in keep and path.stat().st_mtime < limit:
+        swept = 0
+        for path in [*self._folder.glob("??/*"), *self._folder.glob(".staged-*")]:
+            # A content that is staged again is a new file, so that an old one cannot become referenced meanwhile.
+            if path.stat().st_mtime < limit and not self._is_referenced(path.name):
                 path.unlink(missing_ok=True)
                 swept += 1
-        for path in self._folder.glob(".staged-*") if self._folder.exists() else ():
-            if path.stat().st_mtime < limit:
-                path.unlink(missing_ok=True)
         return swept
+
+    def _is_referenced(self, sha256: str) -> bool:
+        with self._readers.borrow() as con:
+            return bool(con.execute(f"SELECT {_REFERENCED}", {"blob": sha256}).fetchone()[0])
+
+
+_REFERENCED = "EXISTS (SELECT 1 FROM res WHERE blob = :blob) OR EXISTS (SELECT 1 FROM hist WHERE blob = :blob)"
+
+
+def unreferenced(con: sqlite3.Connection) -> list[bytes]:
+    """Return the contents inside the database that no version refers to."""
+    rows = con.execute("SELECT sha FROM blob WHERE n = 0").fetchall()
+    return [sha for (sha,) in rows if not con.execute(f"SELECT {_REFERENCED}", {"blob": sha.hex()}).fetchone()[0]]
+
+
+def deletion(sha: bytes, deleted: list[int]) -> Callable[[Applier], tuple[Version, ...]]:
+    """Return what deletes one content if nothing refers to it at that moment, and notes it in `deleted`."""
+
+    def run(applier: Applier) -> tuple[Version, ...]:
+        con = applier.connection
+        if not con.execute(f"SELECT {_REFERENCED}", {"blob": sha.hex()}).fetchone()[0]:
+            con.execute("DELETE FROM blob WHERE sha = ?", (sha,))
+            deleted.append(1)
+        return ()
+
+    return run
 
 
 def _sync_folder(folder: Path) -> None:

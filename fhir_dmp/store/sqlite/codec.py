@@ -1,7 +1,8 @@
 """How values become columns: hashed keys, compressed bodies, packed terms, index rows, full-text words. Pure.
 
 Keys of terms are 63-bit BLAKE2b hashes under a secret of the file, so that nobody outside can craft two terms that
-fall together.
+fall together. The upper bits of a token's key come from its value alone: `identifier=s:x|1` and `identifier=c:1`, or
+`patient=r:Patient/1` and `subject=r:Patient/1`, are neighbours in the index and share its pages.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _PATIENT_PARAMS = frozenset(("patient", "subject", "patient.identifier", "subjec
 #: Widths of spans are sorted into classes, so that a bound on `hi` is also a bound on `lo` (see spans.py).
 WIDTHS: tuple[float, ...] = (1.0, 1e3, 6.1e4, 8.7e7, 2.7e9, 3.2e10, 1e12)
 
-TokRow = tuple[int, int]
+#: Lower bits of a token's key, which come from all of it; the upper ones only make neighbours.
+_OWN_BITS = 39
+_OWN = (1 << _OWN_BITS) - 1
 
 
 class _Zstd(threading.local):
@@ -87,6 +90,16 @@ def names_patient(token: str) -> bool:
     return param in _PATIENT_PARAMS and value != "0"
 
 
+def value_of(token: str) -> str:
+    """Return what is left of a token without its parameter, kind and system.
+
+    >>> value_of("type=s:http://loinc.org|1"), value_of("type=c:1"), value_of("subject=r:Patient/1"), value_of("a=0")
+    ('1', '1', 'Patient/1', '0')
+    """
+    value = token.partition("=")[2]
+    return value.rpartition("|")[2] if "|" in value else value.partition(":")[2] or value
+
+
 def width_class(low: float, high: float) -> int:
     """Return the class of the width of [low, high): the first of WIDTHS that holds it, or one more."""
     width = high - low
@@ -116,7 +129,7 @@ class IndexRows:
     """The index rows of one version, without its pk."""
 
     toks: frozenset[int]
-    timelines: frozenset[tuple[int, SortValue]]
+    timelines: frozenset[tuple[int, SortValue, int]]
     spans: frozenset[tuple[int, int, float, float]]
     strings: frozenset[tuple[int, str]]
     text: str
@@ -141,9 +154,10 @@ class Codec:
 
     def __init__(self, secret: bytes) -> None:
         self._seed = hashlib.blake2b(key=secret, digest_size=8)
-        #: key(type, term): the hash, remembered for the terms that come again and again.
-        self.key = lru_cache(maxsize=1 << 15)(self._key)
-        self._token = lru_cache(maxsize=1 << 15)(self._key_and_kind)
+        #: key(type, name): the hash of a parameter's name, or of a patient.
+        self.key = lru_cache(maxsize=1 << 12)(self._key)
+        #: token(type, token): the hash, and whether it is kept in a timeline; remembered for those that come again.
+        self.token = lru_cache(maxsize=1 << 15)(self._key_and_kind)
 
     def _key(self, type_: str, term: str) -> int:
         state = self._seed.copy()
@@ -151,17 +165,18 @@ class Codec:
         return int.from_bytes(state.digest(), "big") >> 1
 
     def _key_and_kind(self, type_: str, token: str) -> tuple[int, bool]:
-        return self._key(type_, token), names_patient(token)
+        near = self._key("", value_of(token)) >> _OWN_BITS << _OWN_BITS
+        return near | (self._key(type_, token) & _OWN), names_patient(token)
 
-    def rows(self, type_: str, terms: Terms) -> IndexRows:
-        """Return the index rows of terms; `type_` is the indexed type."""
+    def rows(self, type_: str, terms: Terms, updated_ms: int) -> IndexRows:
+        """Return the index rows of a version; `type_` is the indexed type."""
         key = self.key
         date = sort_date(terms)
         toks, timelines = set(), set()
         for token in terms.tokens:
-            hashed, dated = self._token(type_, token)
+            hashed, dated = self.token(type_, token)
             if dated:
-                timelines.add((hashed, date))
+                timelines.add((hashed, date, updated_ms))
             else:
                 toks.add(hashed)
         return IndexRows(

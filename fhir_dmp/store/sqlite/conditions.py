@@ -29,7 +29,7 @@ from fhir_dmp.search.query import (
     Term,
     Words,
 )
-from fhir_dmp.store.sqlite.codec import Codec, column_of, index_word, names_patient
+from fhir_dmp.store.sqlite.codec import Codec, column_of, index_word, indexed_type
 from fhir_dmp.store.sqlite.spans import Fragment, condition
 
 #: Above this many point look-ups (candidates times keys), a list of keys is turned into a set of rows once.
@@ -47,9 +47,13 @@ class Scope:
     type: str
     deleted: bool = False
 
-    def key(self, term: str) -> int:
-        """Return the hash of a token, or of the name of a parameter."""
-        return self.codec.key("-" + self.type if self.deleted else self.type, term)
+    def key(self, name: str) -> int:
+        """Return the hash of the name of a parameter."""
+        return self.codec.key(indexed_type(self.type, self.deleted), name)
+
+    def token(self, token: str) -> tuple[int, bool]:
+        """Return the hash of a token, and whether its postings are a timeline."""
+        return self.codec.token(indexed_type(self.type, self.deleted), token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Candidate:
 
     pk: str = "r.pk"
     date: str = "r.date"
+    updated: str = "r.u"
     expected: int = 1_000_000
 
 
@@ -85,7 +90,7 @@ def holds(node: Node, scope: Scope, row: Candidate) -> Fragment:
         case Ids(ids):
             return "r.id IN (SELECT value FROM json_each(?))", (json_list(ids),)
         case LastUpdated(op, low, high):
-            return condition(op, low, high, "r.u", "(r.u + 1)")
+            return condition(op, low, high, row.updated, f"({row.updated} + 1)")
         case And(nodes):
             return combined("AND", [holds(part, scope, row) for part in nodes], "1")
         case Or(nodes):
@@ -104,8 +109,8 @@ def _exists(source: str, params: tuple[object, ...]) -> Fragment:
 
 
 def _term(key: str, scope: Scope, row: Candidate) -> Fragment:
-    hashed = scope.key(key)
-    if names_patient(key):
+    hashed, dated = scope.token(key)
+    if dated:
         return _exists(f"tl x WHERE x.k = ? AND x.date = {row.date} AND x.pk = {row.pk}", (hashed,))
     return _exists(f"tok x WHERE x.k = ? AND x.pk = {row.pk}", (hashed,))
 
@@ -131,7 +136,8 @@ def split_keys(keys: Sequence[str], scope: Scope) -> tuple[list[int], list[int]]
     dated: list[int] = []
     plain: list[int] = []
     for key in dict.fromkeys(keys):
-        (dated if names_patient(key) else plain).append(scope.key(key))
+        hashed, is_dated = scope.token(key)
+        (dated if is_dated else plain).append(hashed)
     return dated, plain
 
 

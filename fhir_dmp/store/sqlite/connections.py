@@ -5,6 +5,7 @@ https://www.sqlite.org/wal.html
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -43,11 +44,11 @@ def unavailable(error: Exception) -> StoreUnavailable:
 class Reader:
     """A read connection on loan: `with readers.borrow() as con`."""
 
-    __slots__ = ("_con", "_pool", "snapshot")
+    __slots__ = ("_con", "_readers", "snapshot")
 
-    def __init__(self, con: sqlite3.Connection, pool: list[Reader]) -> None:
+    def __init__(self, con: sqlite3.Connection, readers: Readers) -> None:
         self._con = con
-        self._pool = pool
+        self._readers = readers
         self.snapshot = False
 
     def __enter__(self) -> sqlite3.Connection:
@@ -66,7 +67,7 @@ class Reader:
                 self._con.execute("COMMIT")
         except sqlite3.Error as failure:
             raise unavailable(failure) from failure
-        self._pool.append(self)
+        self._readers.give_back(self)
         if isinstance(error, sqlite3.Error):
             raise unavailable(error) from error
 
@@ -108,10 +109,17 @@ class Readers:
             )
         except sqlite3.Error as error:
             raise unavailable(error) from error
-        return Reader(con, self._free)
+        return Reader(con, self)
+
+    def give_back(self, reader: Reader) -> None:
+        """Take a reader back, or close it when the pool was closed meanwhile."""
+        self._free.append(reader)
+        if self._closed:
+            self.close()
 
     def close(self) -> None:
-        """Close the readers that are not on loan."""
+        """Close the readers that are not on loan; the others close when they come back."""
         self._closed = True
         while self._free:
-            self._free.pop().close()
+            with suppress(IndexError):
+                self._free.pop().close()

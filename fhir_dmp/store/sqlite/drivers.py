@@ -25,15 +25,26 @@ from fhir_dmp.search.query import (
     Term,
     Words,
 )
-from fhir_dmp.store.sqlite.codec import names_patient
 from fhir_dmp.store.sqlite.conditions import Scope, full_text, json_list, split_keys, text_condition
 from fhir_dmp.store.sqlite.spans import condition, lo_range, ranges
 
-#: Counting stops here at first; a condition below it is taken at once.
-FEW = 64
-#: And here at the second look; above, no condition alone is selective.
-MANY = 4096
 UNKNOWN = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Where choices change. few: counting stops here at first, a condition below it is taken at once. many: counting
+
+    stops here at the second look; above it no condition is selective. patience: instructions of SQLite after which a
+    walk along an ordered index is given up (a million take some tens of milliseconds).
+    """
+
+    few: int = 64
+    many: int = 4096
+    patience: int = 800_000
+
+
+TUNING = Tuning()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +68,8 @@ def driver_of(node: Node, scope: Scope) -> Driver | None:
     """Return the driver of a node, None when only a scan finds its rows."""
     match node:
         case Term(key):
-            dated = names_patient(key)
-            return Driver(node, "tl d" if dated else "tok d", "d.k = ?", (scope.key(key),), dated=dated)
+            hashed, dated = scope.token(key)
+            return Driver(node, "tl d" if dated else "tok d", "d.k = ?", (hashed,), dated=dated)
         case AnyTerm(keys):
             return _any_term(node, keys, scope)
         case Ids(ids):
@@ -130,21 +141,41 @@ def _union(node: Node, parts: Sequence[Driver | None]) -> Driver | None:
     return Driver(node, f"({rows}) d", "1", params, exact=False, countable=countable)
 
 
+class Sizes:
+    """How long the long postings are, remembered: it orders the probes, it never decides what is found."""
+
+    #: Longer ones are all alike. Remembered for so many questions, because what is long stays long.
+    MOST, ENTRIES, QUESTIONS = 65_536, 4096, 100_000
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+        self._questions = 0
+
+    def known(self, key: int) -> int:
+        """Return the length that was measured lately, or 0."""
+        self._questions += 1
+        if self._questions > self.QUESTIONS or len(self._known) > self.ENTRIES:
+            self._known, self._questions = {}, 0
+        return self._known.get(key, 0)
+
+    def measure(self, con: sqlite3.Connection, key: int) -> int:
+        """Count a posting list up to MOST, and remember it."""
+        sql = "SELECT count(*) FROM (SELECT 1 FROM tok WHERE k = ? LIMIT ?)"
+        size = self._known[key] = int(con.execute(sql, (key, self.MOST)).fetchone()[0])
+        return size
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """How to run a search on one type. driver None: no index helps. rest: what is still to be probed, best first.
 
-    nothing: no row can match.
+    nothing: no row can match. selective: the driver yields so few candidates that any order can be made of them.
     """
 
     driver: Driver | None
     rest: tuple[Node, ...]
     nothing: bool = False
-
-    @property
-    def selective(self) -> bool:
-        """Whether the driver yields so few candidates that any order can be made of them."""
-        return self.driver is not None and self.driver.estimate < MANY
+    selective: bool = False
 
 
 def conjuncts(node: Node) -> list[Node]:
@@ -154,29 +185,53 @@ def conjuncts(node: Node) -> list[Node]:
     return [] if isinstance(node, Everything) else [node]
 
 
-def choose(con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
-    """Count the rows of each condition, up to a bound, and choose."""
-    parts = conjuncts(node)
-    if any(isinstance(part, Nothing) for part in parts):
-        return Choice(None, (), nothing=True)
-    drivers = [driver for part in parts if (driver := driver_of(part, scope)) is not None]
-    undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
-    if not drivers:
-        return Choice(None, tuple(undriven))
-    for bound in (FEW, MANY):
-        drivers = sorted((_counted(con, driver, bound) for driver in drivers), key=lambda driver: driver.estimate)
-        if drivers[0].estimate < bound:
-            break
-    best, *others = drivers
-    rest = [] if best.exact else [best.node]
-    return Choice(best, (*rest, *(other.node for other in others), *undriven), nothing=best.estimate == 0)
+class Chooser:
+    """Compares the conditions of searches on one file."""
 
+    def __init__(self, tuning: Tuning = TUNING) -> None:
+        self.tuning = tuning
+        self._sizes = Sizes()
 
-def _counted(con: sqlite3.Connection, driver: Driver, bound: int) -> Driver:
-    if not driver.countable or driver.estimate < FEW:
-        return driver
-    # DISTINCT would gather everything before the first row comes; duplicates only make the estimate higher.
-    rows = driver.rows.replace("SELECT DISTINCT", "SELECT").replace(" UNION ", " UNION ALL ")
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {rows} WHERE {driver.where} LIMIT ?)"
-    found = int(con.execute(sql, (*driver.params, bound)).fetchone()[0])
-    return replace(driver, estimate=found if found < bound else max(bound, found))
+    def choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
+        """Count the rows of each condition, up to a bound, and choose."""
+        parts = conjuncts(node)
+        if any(isinstance(part, Nothing) for part in parts):
+            return Choice(None, (), nothing=True)
+        drivers = [driver for part in parts if (driver := driver_of(part, scope)) is not None]
+        undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
+        if not drivers:
+            return Choice(None, tuple(undriven))
+        best, *others = self._compared(con, drivers)
+        rest = [] if best.exact else [best.node]
+        rest += [other.node for other in others]
+        selective = best.estimate < self.tuning.many
+        return Choice(best, (*rest, *undriven), nothing=best.estimate == 0, selective=selective)
+
+    def _compared(self, con: sqlite3.Connection, drivers: list[Driver]) -> list[Driver]:
+        """Return the drivers, counted as far as needed to know which yields the fewest rows; that one first."""
+        # A patient has few documents beside what is stored: counting these first bounds all other counts.
+        drivers = sorted(drivers, key=lambda driver: not driver.dated)
+        few, many = self.tuning.few, self.tuning.many
+        for bound in (many,) if drivers[0].dated else (few, many):
+            least, counted = bound, []
+            for driver in drivers:
+                counted.append(self._counted(con, driver, least))
+                least = min(least, max(counted[-1].estimate, 1))
+            drivers = sorted(counted, key=lambda driver: driver.estimate)
+            if drivers[0].estimate < bound:
+                break
+        return drivers
+
+    def _counted(self, con: sqlite3.Connection, driver: Driver, bound: int) -> Driver:
+        if not driver.countable or driver.estimate < self.tuning.few:
+            return driver
+        posting = driver.params[0] if driver.rows == "tok d" else None
+        if isinstance(posting, int) and (size := self._sizes.known(posting)) >= 2 * bound:
+            return replace(driver, estimate=size)
+        # DISTINCT would gather everything before the first row comes; duplicates only make the estimate higher.
+        rows = driver.rows.replace("SELECT DISTINCT", "SELECT").replace(" UNION ", " UNION ALL ")
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {rows} WHERE {driver.where} LIMIT ?)"
+        found = int(con.execute(sql, (*driver.params, bound)).fetchone()[0])
+        if found >= bound and isinstance(posting, int):
+            found = self._sizes.measure(con, posting)
+        return replace(driver, estimate=found)

@@ -14,11 +14,19 @@ from fhir_dmp.search.query import Node
 from fhir_dmp.store.sqlite import select, versions
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.conditions import Candidate, Scope, combined, holds
-from fhir_dmp.store.sqlite.drivers import choose
+from fhir_dmp.store.sqlite.drivers import Chooser
 from fhir_dmp.store.sqlite.spans import Fragment
 
 #: A `_since` that is followed by fewer versions than this is answered from the index of times.
 _RECENT = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a query on a file needs beside its connection."""
+
+    codec: Codec
+    chooser: Chooser
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +46,28 @@ _OLD = _Part(
 )
 
 
-def history(con: sqlite3.Connection, query: HistoryQuery, node: Node | None, codec: Codec) -> HistoryPage:
+def history(con: sqlite3.Connection, query: HistoryQuery, node: Node | None, reader: Reading) -> HistoryPage:
     """Return one page; `node` is that of the query with its joins resolved."""
     query = replace(query, node=node)
     limit = max(query.count, 0)
     found: list[tuple[int, int | None]] = []
     for type_ in _types(con, query):
         for part in (_CURRENT, _OLD):
-            found += _sequences(con, query, type_, part, codec, limit + 1)
+            found += _sequences(con, query, type_, part, reader, limit + 1)
     found.sort(reverse=True)
     page = tuple(_load(con, found[:limit]))
-    return HistoryPage(page, page[-1].seq if page and len(found) > limit else None)
+    return HistoryPage(page, page[-1].seq if page and len(found) > limit else None, _total(con, query, reader))
+
+
+def _total(con: sqlite3.Connection, query: HistoryQuery, reader: Reading) -> int | None:
+    """Return how many versions of one resource there are; for a type or everything that would be a scan."""
+    if query.id is None or query.type is None:
+        return None
+    total = 0
+    for part in (_CURRENT, _OLD):
+        rows, text, params = _matching(con, replace(query, before_seq=None), query.type, part, reader)
+        total += con.execute(f"SELECT count(*) FROM {rows} WHERE {text}", params).fetchone()[0]
+    return total
 
 
 def _types(con: sqlite3.Connection, query: HistoryQuery) -> list[str]:
@@ -75,9 +94,19 @@ def _load(con: sqlite3.Connection, found: Sequence[tuple[int, int | None]]) -> l
 
 
 def _sequences(
-    con: sqlite3.Connection, query: HistoryQuery, type_: str, part: _Part, codec: Codec, limit: int
+    con: sqlite3.Connection, query: HistoryQuery, type_: str, part: _Part, reader: Reading, limit: int
 ) -> list[tuple[int, int | None]]:
     """Return (sequence, pk when current) of the newest versions of a type in one of the tables."""
+    rows, text, params = _matching(con, query, type_, part, reader)
+    pk = "NULL" if part is _OLD else "r.pk"
+    sql = f"SELECT {part.alias}.s, {pk} FROM {rows} WHERE {text} ORDER BY {part.alias}.s DESC LIMIT ?"
+    return con.execute(sql, (*params, limit)).fetchall()
+
+
+def _matching(
+    con: sqlite3.Connection, query: HistoryQuery, type_: str, part: _Part, reader: Reading
+) -> tuple[str, str, tuple[object, ...]]:
+    """Return the rows, the condition and its parameters for the versions of a type in one of the tables."""
     conditions = _conditions(query, type_, part)
     index = part.by_sequence
     if query.id is not None:
@@ -85,12 +114,8 @@ def _sequences(
     elif query.since_ms is not None and _is_recent(con, type_, query.since_ms):
         index = part.by_time
     if query.node is not None:
-        conditions.append(_node(con, query.node, type_, codec))
-    text, params = combined("AND", conditions, "1")
-    pk = "NULL" if part is _OLD else "r.pk"
-    rows, order = part.rows.format(index=index), f"{part.alias}.s DESC"
-    sql = f"SELECT {part.alias}.s, {pk} FROM {rows} WHERE {text} ORDER BY {order} LIMIT ?"
-    return con.execute(sql, (*params, limit)).fetchall()
+        conditions.append(_node(con, query.node, type_, reader))
+    return part.rows.format(index=index), *combined("AND", conditions, "1")
 
 
 def _conditions(query: HistoryQuery, type_: str, part: _Part) -> list[Fragment]:
@@ -121,11 +146,11 @@ def _is_recent(con: sqlite3.Connection, type_: str, since_ms: int) -> bool:
     return found < _RECENT
 
 
-def _node(con: sqlite3.Connection, node: Node, type_: str, codec: Codec) -> Fragment:
+def _node(con: sqlite3.Connection, node: Node, type_: str, reader: Reading) -> Fragment:
     """Return the condition on the current version, living or deleted: each is indexed under its own type."""
     options: list[Fragment] = []
-    for scope in (Scope(codec, type_), Scope(codec, type_, deleted=True)):
-        choice = choose(con, node, scope)
+    for scope in (Scope(reader.codec, type_), Scope(reader.codec, type_, deleted=True)):
+        choice = reader.chooser.choose(con, node, scope)
         if choice.selective:
             text, params = select.pks(scope, choice)
             options.append((f"r.pk IN ({text})", params))

@@ -34,21 +34,25 @@ class ReadyWrite:
 
 @dataclass(frozen=True, slots=True)
 class ReadyCommit:
-    """A commit with the values of its rows."""
+    """A commit with the values of its rows. only_trail: it holds audit records and nothing else."""
 
     commit: Commit
     writes: tuple[ReadyWrite, ...]
     audit: tuple[AuditRow, ...]
     blobs: tuple[tuple[bytes, int, int, bytes, int], ...]
     notices: tuple[tuple[str, str, str, int, bytes], ...]
+    only_trail: bool = False
 
 
 def ready(commit: Commit, codec: Codec) -> ReadyCommit:
     """Return the commit with everything that can be computed before the lock is taken."""
+    audit = tuple([_audit_row(record, codec) for record in commit.audit])
+    if not (commit.writes or commit.claims or commit.requires or commit.blobs or commit.notices):
+        return ReadyCommit(commit, (), audit, (), (), only_trail=True)
     return ReadyCommit(
         commit,
         tuple(ready_write(write, codec) for write in commit.writes),
-        tuple(_audit_row(record, codec) for record in commit.audit),
+        audit,
         tuple(row for blob in commit.blobs for row in _chunks(blob)),
         tuple(_notice_row(notice) for notice in commit.notices),
     )
@@ -62,7 +66,7 @@ def ready_write(write: Write, codec: Codec) -> ReadyWrite:
         pack_terms(write.terms),
         order_of(write.terms),
         sort_date(write.terms),
-        codec.rows(indexed_type(write.type, write.deleted), write.terms),
+        codec.rows(indexed_type(write.type, write.deleted), write.terms, write.updated_ms),
     )
 
 

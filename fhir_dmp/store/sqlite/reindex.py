@@ -6,11 +6,13 @@ import sqlite3
 from collections.abc import Callable
 
 from fhir_dmp.ports import Key, Version, Write
-from fhir_dmp.search.terms import Terms
+from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.sqlite import versions
 from fhir_dmp.store.sqlite.apply import Applier, IndexChange
-from fhir_dmp.store.sqlite.codec import Codec
+from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.prepare import ready_write
+
+_STORED = "SELECT r.pk, t.terms FROM res r CROSS JOIN trm t ON t.pk = r.pk WHERE r.type = ? AND r.id = ?"
 
 
 def next_ids(con: sqlite3.Connection, type_: str, after: str | None, count: int) -> list[str]:
@@ -27,9 +29,10 @@ def task(key: Key, terms: Callable[[Version], Terms], codec: Codec) -> Callable[
         version = versions.read(con, key)
         if version is None or version.deleted:
             return ()
-        write = Write(key.type, key.id, version.version, version.updated_ms, version.body, terms(version))
+        pk, old = con.execute(_STORED, (key.type, key.id)).fetchone()
+        new = recomputed(terms(version), unpack_terms(old).tokens)
+        write = Write(key.type, key.id, version.version, version.updated_ms, version.body, new)
         ready = ready_write(write, codec)
-        (pk,) = con.execute("SELECT pk FROM res WHERE type = ? AND id = ?", (key.type, key.id)).fetchone()
         index = IndexChange()
         applier.reindex(pk, key.type, ready, index)
         index.flush(con)

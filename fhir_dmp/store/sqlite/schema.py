@@ -28,6 +28,7 @@ CREATE UNIQUE INDEX res_id ON res (type, id);
 CREATE INDEX res_s ON res (type, s);
 CREATE INDEX res_u ON res (type, d, u);
 CREATE INDEX res_date ON res (type, d, date);
+CREATE INDEX res_blob ON res (blob) WHERE blob IS NOT NULL;
 
 -- Its bytes; apart from them, because three such rows fill a page: its packed terms (codec.py), and its sort values
 -- as JSON {param: [ascending, descending]}.
@@ -41,10 +42,14 @@ CREATE TABLE hist (
 CREATE UNIQUE INDEX hist_v ON hist (pk, v);
 CREATE INDEX hist_type ON hist (type);
 CREATE INDEX hist_u ON hist (type, u);
+CREATE INDEX hist_blob ON hist (blob) WHERE blob IS NOT NULL;
 
--- Index terms; k is the hash of (type, term) (codec.py). tl: tokens that name a patient, in order of date.
+-- Index terms; k is the hash of (type, term) (codec.py). tl: tokens that name a patient, in order of date; u: as in
+-- res, so that a patient's newest are found without going there.
 CREATE TABLE tok (k INTEGER NOT NULL, pk INTEGER NOT NULL, PRIMARY KEY (k, pk)) WITHOUT ROWID;
-CREATE TABLE tl (k INTEGER NOT NULL, date NOT NULL, pk INTEGER NOT NULL, PRIMARY KEY (k, date, pk)) WITHOUT ROWID;
+CREATE TABLE tl (
+  k INTEGER NOT NULL, date NOT NULL, pk INTEGER NOT NULL, u INTEGER NOT NULL,
+  PRIMARY KEY (k, date, pk)) WITHOUT ROWID;
 CREATE TABLE span (
   pk INTEGER NOT NULL, k INTEGER NOT NULL, w INTEGER NOT NULL, lo NOT NULL, hi NOT NULL,
   PRIMARY KEY (pk, k, w, lo, hi)) WITHOUT ROWID;
@@ -110,5 +115,5 @@ def _step(con: sqlite3.Connection, number: int) -> None:
         if statement.strip():
             con.execute(statement)
     if number == 0:
-        con.execute("INSERT INTO meta VALUES ('seq', 0), ('key', ?)", (secrets.token_bytes(16),))
+        con.execute("INSERT INTO meta VALUES ('seq', 0), ('claims', 0), ('key', ?)", (secrets.token_bytes(16),))
     con.execute(f"PRAGMA user_version = {number + 1}")

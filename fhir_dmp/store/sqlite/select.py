@@ -10,26 +10,28 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fhir_dmp.search.order import ID, LAST_UPDATED, effective
 from fhir_dmp.search.query import Node, Position, Search, SortKey, SortValue
 from fhir_dmp.store.sqlite.conditions import Candidate, Scope, combined, holds
-from fhir_dmp.store.sqlite.drivers import MANY, Choice
+from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Tuning
 from fhir_dmp.store.sqlite.schema import NO_DATE
 from fhir_dmp.store.sqlite.spans import Fragment
 
-#: A walk along an ordered index is given up after this many ticks of instructions (some tens of milliseconds).
-_TICK, _TICKS = 20_000, 40
+#: SQLite asks so often whether a walk along an ordered index goes on.
+_TICKS = 40
 #: A walk is expected to end after about as many rows.
 _WALKED = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A row of a page: its pk and its place."""
+#: A row of a page: pk, id, and the sort values as SQL gives them.
+Row = tuple[Any, ...]
 
-    pk: int
-    place: Position
+
+def place_of(row: Row, type_: str) -> Position:
+    """Return where the row stands in the order of the search."""
+    return Position(tuple(None if value == NO_DATE else value for value in row[2:]), type_, row[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ class _Source:
     row: Candidate
 
 
-def page(con: sqlite3.Connection, search: Search, scope: Scope, choice: Choice, limit: int) -> list[Found]:
+def page(
+    con: sqlite3.Connection, search: Search, scope: Scope, choice: Choice, limit: int, tuning: Tuning = TUNING
+) -> list[Row]:
     """Return the first `limit` rows in sort order; for `search.before` the last ones, in reverse order."""
     if choice.nothing or limit <= 0:
         return []
@@ -63,7 +67,7 @@ def page(con: sqlite3.Connection, search: Search, scope: Scope, choice: Choice, 
     if choice.driver is None:
         return _run(con, search, scope, walk, limit)
     try:
-        with _patience(con):
+        with _patience(con, tuning.patience):
             return _run(con, search, scope, walk, limit)
     except _GaveUp:
         return _run(con, search, scope, _source(scope, choice), limit)
@@ -102,7 +106,7 @@ def _source(scope: Scope, choice: Choice) -> _Source:
     if driver is None:
         where: Fragment = "r.type = ? AND r.d = ?", (scope.type, int(scope.deleted))
         return _Source("res r INDEXED BY res_u", where, choice.rest, Candidate())
-    row = Candidate("d.pk", "d.date" if driver.dated else "r.date", driver.estimate)
+    row = Candidate("d.pk", "d.date" if driver.dated else "r.date", expected=driver.estimate)
     # The type is in the hash already; r.type is checked because a hash alone proves nothing.
     where = f"{driver.where} AND r.type = ? AND r.d = ?", (*driver.params, scope.type, int(scope.deleted))
     return _Source(f"{driver.rows} CROSS JOIN res r ON r.pk = d.pk", where, choice.rest, row)
@@ -113,7 +117,7 @@ def _ordered_walk(search: Search, scope: Scope, choice: Choice) -> _Source | Non
     first = effective(search.sort)[0]
     by_date = first == SortKey("date", descending=True)
     driver = choice.driver
-    if by_date and driver is not None and driver.dated and driver.estimate >= MANY:
+    if by_date and driver is not None and driver.dated:
         return None  # the timeline itself has the order
     index = "res_date" if by_date else {LAST_UPDATED: "res_u", ID: "res_id"}.get(first.param)
     if index is None:
@@ -130,7 +134,7 @@ def _where(source: _Source, scope: Scope, bound: int | None, more: Sequence[Frag
     return " AND ".join(text for text, _ in parts), tuple(param for _, params in parts for param in params)
 
 
-def _run(con: sqlite3.Connection, search: Search, scope: Scope, source: _Source, limit: int) -> list[Found]:
+def _run(con: sqlite3.Connection, search: Search, scope: Scope, source: _Source, limit: int) -> list[Row]:
     columns = [_column(key, source.row) for key in effective(search.sort)]
     backwards = search.before is not None
     start = search.before if backwards else search.after
@@ -146,10 +150,7 @@ def _run(con: sqlite3.Connection, search: Search, scope: Scope, source: _Source,
         f"ORDER BY {order}, r.id {'DESC' if backwards else 'ASC'} LIMIT ?"
     )
     selected = tuple(param for column in columns for param in column.params)
-    return [
-        Found(row[0], Position(_values(columns, row[2:]), scope.type, row[1]))
-        for row in con.execute(sql, (*selected, *params, limit))
-    ]
+    return con.execute(sql, (*selected, *params, limit)).fetchall()
 
 
 def _column(key: SortKey, row: Candidate) -> _Column:
@@ -168,13 +169,6 @@ def _order(number: int, column: _Column, *, backwards: bool) -> str:
     if not column.nullable:
         return f"v{number} {direction}"
     return f"v{number} {direction} NULLS {'FIRST' if backwards else 'LAST'}"
-
-
-def _values(columns: Sequence[_Column], row: Sequence[SortValue | None]) -> tuple[SortValue | None, ...]:
-    return tuple(
-        None if column.sentinel is not None and value == column.sentinel else value
-        for column, value in zip(columns, row, strict=True)
-    )
 
 
 def _behind(columns: Sequence[_Column], start: Position, type_: str, *, backwards: bool) -> list[Fragment]:
@@ -222,7 +216,7 @@ class _GaveUp(Exception):
 
 
 @contextmanager
-def _patience(con: sqlite3.Connection) -> Iterator[None]:
+def _patience(con: sqlite3.Connection, instructions: int) -> Iterator[None]:
     """Interrupt what runs inside after a number of instructions, with _GaveUp."""
     ticks = 0
 
@@ -231,7 +225,7 @@ def _patience(con: sqlite3.Connection) -> Iterator[None]:
         ticks += 1
         return ticks > _TICKS
 
-    con.set_progress_handler(tick, _TICK)
+    con.set_progress_handler(tick, max(1, instructions // _TICKS))
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
-from fhir_dmp.search.order import ordered
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.store.sqlite import history, reindex, select, trail, versions
+from fhir_dmp.store.sqlite import blobs, history, pages, reindex, select, trail, verify, versions
 from fhir_dmp.store.sqlite.blobs import INLINE_LIMIT, SqliteBlobs
 from fhir_dmp.store.sqlite.checkpoint import Checkpointer
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.conditions import Scope
 from fhir_dmp.store.sqlite.connections import Readers, connect
-from fhir_dmp.store.sqlite.drivers import choose
+from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
 from fhir_dmp.store.sqlite.writer import Writer
@@ -31,14 +30,20 @@ _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes and times that a file is opened with. Bytes, except where the name says otherwise."""
+    """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
-    mmap_bytes: int = 256 * 1024 * 1024
+    mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
+    page faults that follow cost a read three times as much as copying its pages from the system's cache.
+    """
+
+    mmap_bytes: int = 0
     writer_cache_kib: int = 64 * 1024
     reader_cache_kib: int = 8 * 1024
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
+    claims_kept: int = 1_000_000
+    tuning: Tuning = TUNING
 
 
 class SqliteStore:
@@ -47,6 +52,7 @@ class SqliteStore:
     def __init__(self, path: Path, limits: Limits) -> None:
         """Open the file, which `open_sqlite` has prepared."""
         self._limits = limits
+        self._chooser = Chooser(limits.tuning)
         self._readers = Readers(
             path, mmap_bytes=limits.mmap_bytes, cache_kib=limits.reader_cache_kib, busy_ms=limits.busy_ms
         )
@@ -97,38 +103,15 @@ class SqliteStore:
         """Return one page; everything is read from one snapshot."""
         with self._readers.borrow(snapshot=True) as con:
             bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
-            node = self._resolved(con, search.node)
-            found: list[select.Found] = []
-            total = 0
-            for type_ in dict.fromkeys(search.types):
-                scope = Scope(self._codec, type_)
-                choice = choose(con, node, scope)
-                rows = select.page(con, search, scope, choice, search.count + 1 if search.count > 0 else 0)
-                found += rows
-                if search.total:
-                    whole = search.after is None and search.before is None and len(rows) <= search.count
-                    counted = whole and search.count > 0
-                    total += len(rows) if counted else select.total(con, scope, choice, search.bound)
-            return self._page(con, search, found, bound, total)
+            resolved: dict[Node, Node] = {}
 
-    def _page(self, con: sqlite3.Connection, search: Search, found: list[select.Found], bound: int, total: int) -> Page:
-        if len(search.types) > 1:
-            found = ordered(search.sort, found, lambda row: row.place)
-            found = found[-search.count - 1 :] if search.before is not None else found[: search.count + 1]
-        elif search.before is not None:
-            found.reverse()
-        more = len(found) > search.count
-        backwards = search.before is not None
-        if more:
-            found = found[1:] if backwards else found[:-1]
-        bodies = versions.by_pk(con, [row.pk for row in found])
-        return Page(
-            tuple([bodies[row.pk] for row in found]),
-            next=found[-1].place if found and (backwards or more) else None,
-            previous=found[0].place if found and (more if backwards else search.after is not None) else None,
-            bound=bound,
-            total=total if search.total else None,
-        )
+            def node_of(type_: str) -> Node:
+                node = search.node_of(type_)
+                if node not in resolved:
+                    resolved[node] = self._resolved(con, node)
+                return resolved[node]
+
+            return pages.page(con, search, node_of, self._codec, bound, self._chooser)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -140,7 +123,7 @@ class SqliteStore:
         with self._readers.borrow(snapshot=True) as con:
             resolved = self._resolved(con, node)
             scopes = [Scope(self._codec, type_) for type_ in dict.fromkeys(types)]
-            return sum(select.total(con, scope, choose(con, resolved, scope), None) for scope in scopes)
+            return sum(select.total(con, scope, self._choose(con, resolved, scope), None) for scope in scopes)
 
     def holder(self, unique: str) -> Key | None:
         """Return the resource that holds the business key."""
@@ -148,9 +131,12 @@ class SqliteStore:
             row = con.execute(_HOLDER, (unique,)).fetchone()
         return None if row is None else Key(*row)
 
+    def _choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
+        return self._chooser.choose(con, node, scope)
+
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
-        return select.ids(con, scope, choose(con, node, scope), limit)
+        return select.ids(con, scope, self._choose(con, node, scope), limit)
 
     def _resolved(self, con: sqlite3.Connection, node: Node) -> Node:
         cap = self._limits.join_cap
@@ -169,7 +155,7 @@ class SqliteStore:
     def _referenced(self, con: sqlite3.Connection, type_: str, param: str, node: Node) -> list[str]:
         """Return what the matching resources refer to, from their packed terms."""
         scope, cap = Scope(self._codec, type_), self._limits.join_cap
-        text, params = select.pks(scope, choose(con, node, scope))
+        text, params = select.pks(scope, self._choose(con, node, scope))
         start = f"{param}=r:"
         found: dict[str, None] = {}
         for (data,) in con.execute(f"SELECT terms FROM trm WHERE pk IN ({text})", params):
@@ -183,15 +169,24 @@ class SqliteStore:
         """Return versions by descending sequence."""
         with self._readers.borrow(snapshot=True) as con:
             node = None if query.node is None else self._resolved(con, query.node)
-            return history.history(con, query, node, self._codec)
+            return history.history(con, query, node, history.Reading(self._codec, self._chooser))
 
     def sequence(self) -> int:
         """Return the last sequence."""
         with self._readers.borrow() as con:
             return int(con.execute(_SEQUENCE).fetchone()[0])
 
+    def stamps(self, keys: Sequence[str]) -> tuple[int, ...]:
+        """Return the sequence of the last claim of each key."""
+        marks = ", ".join("?" * len(keys))
+        with self._readers.borrow() as con:
+            found = dict(con.execute(f"SELECT key, s FROM claim WHERE key IN ({marks})", tuple(keys)))
+        return tuple([found.get(key, 0) for key in keys])
+
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing."""
+        if any(blob.data is None and self._blobs.size(blob.sha256) is None for blob in commit.blobs):
+            raise StoreUnavailable("A content that was sent is not stored any more. Send it again.")
         return self._writer.commit(ready(commit, self._codec))
 
     def audit(self, query: AuditQuery) -> AuditPage:
@@ -223,6 +218,24 @@ class SqliteStore:
             sql = "SELECT count(*) FROM res INDEXED BY res_u WHERE type = ? AND d = 0"
             counts = {type_: con.execute(sql, (type_,)).fetchone()[0] for type_ in history.stored_types(con)}
         return {type_: number for type_, number in counts.items() if number}
+
+    def sweep(self, older_than_s: float = 86_400) -> int:
+        """Delete contents that no version refers to, files only when older than this; return how many.
+
+        Claims that no request under way can still depend on are forgotten as well.
+        """
+        self._writer.commit(lambda applier: applier.forget_claims(self._limits.claims_kept))
+        with self._readers.borrow() as con:
+            idle = blobs.unreferenced(con)
+        deleted: list[int] = []
+        for sha in idle:
+            self._writer.commit(blobs.deletion(sha, deleted))
+        return len(deleted) + self._blobs.sweep_files(older_than_s)
+
+    def verify(self, terms: Callable[[Version], Terms] | None = None) -> list[str]:
+        """Return what is wrong with the file, one sentence each; with `terms`, also compare terms with bodies."""
+        with self._readers.borrow(snapshot=True) as con:
+            return list(verify.problems(con, self._codec, self._blobs.has_file, terms))
 
     def ping(self) -> None:
         """Read something."""

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from fhir_dmp.errors import StoreUnavailable
 from fhir_dmp.ports import Version
-from fhir_dmp.store.sqlite.apply import Applier
+from fhir_dmp.store.sqlite.apply import AUDIT, Applier, insert_all
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.connections import unavailable
 from fhir_dmp.store.sqlite.group import FileLock, GroupCommit, Job
-from fhir_dmp.store.sqlite.prepare import ReadyCommit
+from fhir_dmp.store.sqlite.prepare import AuditRow, ReadyCommit
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +104,31 @@ class Writer:
             self._con.execute("ROLLBACK")
 
     def _transaction(self, group: Sequence[_Job]) -> None:
+        """Write a group. What only adds to the trail cannot be refused, and is written in one go."""
         con = self._con
         con.execute("BEGIN IMMEDIATE")
+        changes: list[_Job] = []
+        trail: list[AuditRow] = []
+        for job in group:
+            if isinstance(job.work, ReadyCommit) and job.work.only_trail:
+                trail += job.work.audit
+                job.result, job.error = (), None
+            else:
+                changes.append(job)
+        if changes:
+            self._changes(changes)
+        if trail:
+            insert_all(con, AUDIT, trail)
+        con.execute("COMMIT")
+
+    def _changes(self, jobs: Sequence[_Job]) -> None:
+        con = self._con
         applier = Applier(con, self._codec)
         start = applier.sequence = con.execute("SELECT value FROM meta WHERE name = 'seq'").fetchone()[0]
-        for job in group:
+        for job in jobs:
             self._one(applier, job)
         if applier.sequence != start:
             con.execute("UPDATE meta SET value = ? WHERE name = 'seq'", (applier.sequence,))
-        con.execute("COMMIT")
 
     def _one(self, applier: Applier, job: _Job) -> None:
         con, before = self._con, applier.sequence

@@ -13,13 +13,13 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
-import mongomock
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from fhir_dmp.store.mongo.connect import open_mongo
 from fhir_dmp.store.mongo.store import MongoStore, Server
+from tests.store.mongo.fakes import FakeClient
 
 ROOT = Path(__file__).resolve().parents[3]
 MISSING = "no ferretdb in PATH, .venv/bin or DMP_FERRETDB; scripts/install-ferretdb builds it"
@@ -30,8 +30,21 @@ _number = count()
 
 def open_mongomock(join_cap: int) -> MongoStore:
     """Return an empty store on mongomock, which has neither sessions nor transactions."""
-    client = mongomock.MongoClient()
-    return MongoStore(client, client["dmp"], Server(transactions=False), join_cap=join_cap)
+    client = FakeClient()
+    return MongoStore(client, client.database(), Server(transactions=False), join_cap=join_cap)
+
+
+def open_transactional(join_cap: int) -> MongoStore:
+    """Return an empty store that commits through (imitated) transactions."""
+    client = FakeClient()
+    return MongoStore(client, client.database(), Server(transactions=True, snapshots=True), join_cap=join_cap)
+
+
+def open_sharded(join_cap: int) -> MongoStore:
+    """Return an empty store that believes to be on a cluster: it must find the same with fewer shards asked."""
+    client = FakeClient()
+    server = Server(transactions=True, snapshots=True, sharded=True)
+    return MongoStore(client, client.database(), server, join_cap=join_cap)
 
 
 def ferretdb_binary() -> str | None:

@@ -1,0 +1,127 @@
+"""The command line of the measurements."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from tests.benchmarks import crashing, importing, reading, report, searching, starting, storing, submitting
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What all measurements share."""
+
+    write: bool
+    folder: Path
+    rounds: int
+    seconds: float
+
+    @property
+    def command(self) -> str:
+        """The command as it was typed, for the page of figures."""
+        return " ".join(["scripts/bench", *(part for part in sys.argv[1:] if part != "--write")])
+
+    def show(self, table: report.Table) -> None:
+        """Print a table, and keep it when asked."""
+        report.show(table, write=self.write)
+
+
+documents = click.option("--documents", default=1_000_000, show_default=True, help="Documents in the large store.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--write", is_flag=True, help="Append the figures to docs/benchmarks.md.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where records are made, and kept.  [a temporary one]")
+@click.option("--rounds", default=3, show_default=True, help="How often each measurement is repeated.")
+@click.option("--seconds", default=4.0, show_default=True, help="How long each lasts.")
+@click.pass_context
+def group(context: click.Context, write: bool, folder: Path | None, rounds: int, seconds: float) -> None:
+    """Measure the real server: granian, SQLite with synchronous=FULL, audit on, two workers, 16 connections.
+
+    Example: scripts/bench --folder /var/tmp/bench search --documents 100000
+    """
+    if folder is None:
+        folder = Path(context.with_resource(tempfile.TemporaryDirectory(prefix="fhir-dmp-bench-")))
+    folder.mkdir(parents=True, exist_ok=True)
+    context.obj = Options(write, folder.resolve(), rounds, seconds)
+
+
+@group.command()
+@click.pass_obj
+def read(options: Options) -> None:
+    """Read one document, against bare WSGI on the same server."""
+    options.show(reading.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@documents
+@click.pass_obj
+def search(options: Options, documents: int) -> None:
+    """Find a patient's newest documents by type, at 10,000 and at N stored documents."""
+    options.show(
+        searching.measure(
+            options.folder, options.command, documents=documents, rounds=options.rounds, seconds=options.seconds
+        )
+    )
+
+
+@group.command()
+@click.pass_obj
+def submit(options: Options) -> None:
+    """Submit documents of 100 KB (ITI-65)."""
+    options.show(submitting.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command("import")
+@click.option("--resources", default=30_000, show_default=True, help="How many resources.")
+@click.pass_obj
+def import_(options: Options, resources: int) -> None:
+    """Import NDJSON."""
+    options.show(importing.measure(options.folder, options.command, resources=resources))
+
+
+@group.command()
+@click.pass_obj
+def start(options: Options) -> None:
+    """Start the server: time to the first answer, memory of a worker."""
+    options.show(starting.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@click.option("--documents", default=100_000, show_default=True, help="Documents in the largest store.")
+@click.option("--url", help="An empty store to measure instead of SQLite, such as mongodb://host/name.")
+@click.pass_obj
+def store(options: Options, documents: int, url: str | None) -> None:
+    """Measure a store alone."""
+    options.show(
+        storing.measure(options.folder, options.command, documents=documents, seconds=options.seconds, url=url)
+    )
+
+
+@group.command()
+@click.option("--kills", default=20, show_default=True, help="How often the server is killed.")
+@click.option("--seed", default=20261122, show_default=True, help="What the writers write.")
+@click.pass_obj
+def crash(options: Options, kills: int, seed: int) -> None:
+    """Kill the server under write load, and prove that nothing was lost."""
+    options.show(crashing.measure(options.folder, options.command, rounds=kills, seconds=options.seconds, seed=seed))
+
+
+@group.command("all")
+@documents
+@click.pass_context
+def everything(context: click.Context, documents: int) -> None:
+    """Run all of them."""
+    for command in (read, submit, import_, start, crash):
+        context.invoke(command)
+    context.invoke(search, documents=documents)
+    context.invoke(store)
+
+
+if __name__ == "__main__":
+    group()

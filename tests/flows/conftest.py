@@ -1,0 +1,41 @@
+"""Fixtures of the flows: the whole server over each store, a dossier of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.flows.steps import Dossier, next_ins
+from tests.flows.stores import STORES
+from tests.world import World, make_world
+
+
+@pytest.fixture(scope="module", params=sorted(STORES))
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A server over a new, empty store; the tests of one module share it, each with dossiers of its own."""
+    store = STORES[request.param](tmp_path_factory.mktemp("store"))
+    yield make_world(store)
+    store.close()
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
+    """Return a function that gives another server, with other settings, over the same kind of store."""
+    kind = request.node.callspec.params["world"]
+    opened = []
+
+    def another(**environ: str) -> World:
+        store = STORES[kind](tmp_path_factory.mktemp("store"))
+        opened.append(store)
+        return make_world(store, None, **environ)
+
+    yield another
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def dossier(world: World) -> Dossier:
+    """The open dossier of somebody new."""
+    return Dossier.open(world, next_ins())
