@@ -79,7 +79,7 @@ def create(call: Call, services: Services) -> Answer:
         details=((RECEIVED, str(taken.recorded_ms)),),
     )
     record.keep(services, given)
-    location = f"AuditEvent/{given.id}/_history/1"
+    location = f"AuditEvent/{given.id}"  # an event has one version, and no history
     return Answer(201, dump(event(given, services)), version=1, updated_ms=taken.recorded_ms, location=location)
 
 
