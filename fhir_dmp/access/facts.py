@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from fhir_dmp.access.consent import ConsentKind, Reading, Statement, consent_kind, kinds_of, statements, subject_of
-from fhir_dmp.access.parties import Party, PartyKind, codings, identifiers, local, objects, parties
+from fhir_dmp.access.parties import Party, PartyKind, codings, identifiers, local, parties
 from fhir_dmp.fhir.ages import full_years, next_midnight
 from fhir_dmp.fhir.dates import NEVER, validity
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients.dossier import Status
 from fhir_dmp.terminology.national import CLOSING
@@ -136,7 +137,7 @@ def _bounds(said: Sequence[Statement], directory: Mapping[str, Json], now_ms: in
         yield statement.high_ms
     for resource in directory.values():
         if resource.get("resourceType") in ("CareTeam", "RelatedPerson"):
-            for part in (resource, *objects(resource.get("participant"))):
+            for part in (resource, *objects_of(resource.get("participant"))):
                 yield from validity(part.get("period"), zone)
 
 
@@ -156,7 +157,7 @@ def _dossier(patient: Json, consents: Sequence[Json], current: Sequence[Statemen
         and consent.get("status") in ("active", "inactive")
         for consent in openings
     )
-    closed = any(extension.get("url") == CLOSING for extension in objects(patient.get("extension")))
+    closed = any(extension.get("url") == CLOSING for extension in objects_of(patient.get("extension")))
     denied = any(s.kind is ConsentKind.OPENING and not s.permit for s in current)
     permitted = any(s.kind is ConsentKind.OPENING and s.permit for s in current)
     active = patient.get("active") is not False
@@ -176,7 +177,7 @@ def _professionals(found: Sequence[Party]) -> Iterator[str]:
 
 def _doctors(patient: Json, consents: Sequence[Json], current: Sequence[Statement], reading: Reading) -> frozenset[str]:
     named: set[str] = set()
-    for reference in objects(patient.get("generalPractitioner")):
+    for reference in objects_of(patient.get("generalPractitioner")):
         named.update(_professionals(parties(reference, patient, reading.directory)))
     told: set[str] = set()
     for consent in consents:
@@ -210,7 +211,7 @@ def _members(directory: Mapping[str, Json], patient: str, now_ms: int, reading: 
             continue
         if resource.get("status") != "active" or not _holds(resource.get("period"), now_ms, reading.zone):
             continue
-        for participant in objects(resource.get("participant")):
+        for participant in objects_of(resource.get("participant")):
             if _holds(participant.get("period"), now_ms, reading.zone):
                 for party in parties(participant.get("member"), resource, directory):
                     yield Membership(place, party)
@@ -236,5 +237,5 @@ def _representatives(
 
 def _links_to(person: Json, place: str) -> bool:
     return person.get("resourceType") == "Person" and any(
-        local(link.get("target")) == place for link in objects(person.get("link"))
+        local(link.get("target")) == place for link in objects_of(person.get("link"))
     )

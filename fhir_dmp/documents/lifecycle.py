@@ -212,11 +212,14 @@ _LIST_CHANGES = {
 def settle_list(before: Json, after: Json, rules: Rules) -> Json:
     """Return the version of a submission set or folder to store; `before` itself when nothing changes.
 
-    A submission set keeps everything but its status and archive flag; a folder its patient, code and identifiers.
+    A submission set keeps everything but its status and archive flag; a folder its patient, code and identifiers. Any
+    other List is no part of the documents: it changes freely, but never into one of these.
 
     Raises:
         Unprocessable: metadonnee-non-modifiable.
     """
+    if list_kind(before) is None and list_kind(after) is None:
+        return after
     free = _LIST_CHANGES.get(list_kind(before) or "", frozenset())
     frozen = [
         {k: v for k, v in _frozen_part(one, "", rules.fhir_base).items() if k not in free} for one in (before, after)

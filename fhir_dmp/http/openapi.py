@@ -12,6 +12,7 @@ from fhir_dmp import __version__
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.http.negotiation import FHIR_JSON, FHIR_XML
 from fhir_dmp.http.payload import FORM, JSON_PATCH
+from fhir_dmp.interactions.operations import OPERATIONS
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}}
 _VID = {"name": "vid", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,9}$"}}
@@ -63,7 +64,8 @@ def _system(paths: dict[str, Any], rest: Json) -> None:
     if "history-system" in codes:
         paths["/_history"] = {"get": _operation("history-system", "History of everything")}
     for operation in rest.get("operation", ()):
-        _add(paths, f"/${operation['name']}", "post", _operation(f"system-{operation['name']}", "", body=True))
+        name = operation["name"]
+        _add(paths, f"/${name}", "post", _operation(f"system-{name}", f"${name}", body=True))
 
 
 def _type(paths: dict[str, Any], resource: Json) -> None:
@@ -74,8 +76,20 @@ def _type(paths: dict[str, Any], resource: Json) -> None:
             id_ = f"{code}-{name}" + ("-by-post" if path.endswith("_search") else "")
             _add(paths, path, method, _operation(id_, f"{code} {name}", **extra))
     for operation in resource.get("operation", ()):
-        label = operation["name"].lstrip("$")
-        _add(paths, f"/{name}/${label}", "post", _operation(f"operation-{name}-{label}", f"${label}", body=True))
+        _operations(paths, name, operation["name"])
+
+
+def _operations(paths: dict[str, Any], type_: str, name: str) -> None:
+    """Add an operation where it is called: on a type, on its instances, by each of its methods."""
+    known = OPERATIONS.get(name)
+    for level in ("type", "instance"):
+        if known is not None and level not in known.levels:
+            continue
+        path, parameters = (f"/{type_}/${name}", []) if level == "type" else (f"/{type_}/{{id}}/${name}", [_ID])
+        for method in ("POST",) if known is None else known.methods:
+            id_ = f"{name}-{type_}-{level}" + ("" if method == "POST" else f"-{method.lower()}")
+            shown = _operation(id_, f"${name}", parameters=parameters, body=method == "POST")
+            _add(paths, path, method.lower(), shown)
 
 
 def _interactions(name: str, resource: Json) -> Iterator[tuple[str, str, str, dict[str, Any]]]:

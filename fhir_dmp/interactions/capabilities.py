@@ -14,7 +14,7 @@ from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
-from fhir_dmp.interactions.operations import OPERATIONS
+from fhir_dmp.interactions.operations import OPERATIONS, Operation
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.search.parameters import SearchParameter
 from fhir_dmp.terminology.national import FR_CORE
@@ -39,14 +39,24 @@ PROFILES: dict[str, tuple[str, tuple[str, ...]]] = {
     "Patient": (f"{FR_CORE}/StructureDefinition/fr-core-patient-ins", ()),
 }
 _INTERACTION = {
-    "read": "read",
-    "vread": "vread",
-    "history": "history-instance",
-    "search": "search-type",
-    "create": "create",
-    "update": "update",
-    "patch": "patch",
-    "delete": "delete",
+    "read": ("read",),
+    "vread": ("vread",),
+    "history": ("history-instance", "history-type"),
+    "search": ("search-type",),
+    "create": ("create",),
+    "update": ("update",),
+    "patch": ("patch",),
+    "delete": ("delete",),
+}
+#: The modifiers of each type of search parameter.
+MODIFIERS = {
+    "string": ":missing, :exact, :contains, :text",
+    "token": ":missing, :not, :text, :in, :not-in, :above, :below, :of-type",
+    "reference": ":missing, :identifier, :[type]",
+    "uri": ":missing, :above, :below",
+    "date": ":missing",
+    "number": ":missing",
+    "quantity": ":missing",
 }
 MODES = ("full", "normative", "terminology")
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
@@ -118,6 +128,7 @@ def _rest(types: list[str], services: Services) -> Json:
         "resource": [_resource(type_, services) for type_ in types],
         "interaction": interactions,
         "searchParam": [_parameter(p) for p in services.registry.of("Basic") if p.code.startswith("_")],
+        "operation": [_operation(op, services) for op in OPERATIONS.values() if "system" in op.levels],
         "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in services.compartments],
     }
 
@@ -135,7 +146,23 @@ def _parameter(parameter: SearchParameter) -> Json:
     shown: Json = {"name": parameter.code, "type": parameter.type}
     if parameter.url:
         shown["definition"] = parameter.url
+    if parameter.type in MODIFIERS and parameter.code != "_id":
+        shown["documentation"] = f"Modifiers: {MODIFIERS[parameter.type]}"
     return shown
+
+
+@lru_cache(maxsize=8)
+def _referring(services: Services) -> dict[str, list[str]]:
+    """Return, for each type, the reference parameters of searchable types that may point to it."""
+    found: dict[str, list[str]] = {}
+    for source in services.registry.types:
+        if "search" not in offered(source):
+            continue
+        for parameter in services.registry.of(source):
+            if parameter.type == "reference" and not parameter.is_contained_chain:
+                for target in parameter.targets:
+                    found.setdefault(target, []).append(f"{source}:{parameter.code}")
+    return found
 
 
 def _resource(type_: str, services: Services) -> Json:
@@ -146,7 +173,7 @@ def _resource(type_: str, services: Services) -> Json:
         shown["profile"] = profile
         if supported:
             shown["supportedProfile"] = list(supported)
-    shown["interaction"] = [{"code": code} for name, code in _INTERACTION.items() if name in here]
+    shown["interaction"] = [{"code": code} for name, codes in _INTERACTION.items() if name in here for code in codes]
     shown["versioning"] = "versioned"
     shown["readHistory"] = "history" in here
     shown["updateCreate"] = "update" in here and type_ != "DocumentReference"
@@ -162,12 +189,16 @@ def _resource(type_: str, services: Services) -> Json:
         references = [p.code for p in parameters if p.type == "reference"]
         if references:
             shown["searchInclude"] = [f"{type_}:{name}" for name in references]
-        shown["searchParam"] = [_parameter(p) for p in parameters]
-    operations = [
-        {"name": op.name, "definition": op.canonical(services.canonical)}
-        for op in OPERATIONS.values()
-        if type_ in op.types
-    ]
+        reverse = _referring(services).get(type_)
+        if reverse:
+            shown["searchRevInclude"] = reverse
+        if parameters:
+            shown["searchParam"] = [_parameter(p) for p in parameters]
+    operations = [_operation(op, services) for op in OPERATIONS.values() if op.on(type_)]
     if operations:
         shown["operation"] = operations
     return shown
+
+
+def _operation(operation: Operation, services: Services) -> Json:
+    return {"name": operation.name, "definition": operation.canonical(services.canonical)}

@@ -5,6 +5,7 @@ A lone interaction commits one plan; a transaction joins many in one commit; so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fhir_dmp.access.refusal import absent
@@ -194,6 +195,13 @@ def check_match(current: Version | None, conditions: Preconditions) -> None:
 
 def patch(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
     """Decide a patch: 200 with a new version, or 200 unchanged when it says what is already so."""
+    return rewritten(call, key, lambda before: patching.apply(before, payload, services).resource, services, conditions)
+
+
+def rewritten(
+    call: Call, key: Key, rewrite: Callable[[Json], Json], services: Services, conditions: Preconditions
+) -> Change:
+    """Decide a change that is made out of the current content: a patch, or an operation on one resource."""
     offers(key.type, "patch")
     authorise.need(call.caller, "u", key.type, services)
     current = services.store.read(key)
@@ -204,9 +212,9 @@ def patch(call: Call, key: Key, payload: Payload, services: Services, conditions
         raise Gone(f"This {key.type} was deleted.", headers={"ETag": f'W/"{current.version}"'})
     check_match(current, conditions)
     before = parse_stored(current.body)
-    patched = patching.apply(before, payload, services)
-    allowed = permit.to_write(call, "patch", key.type, before, patched.resource, services, current=current)
-    after = allowed.resource or patched.resource
+    asked = rewrite(before)
+    allowed = permit.to_write(call, "patch", key.type, before, asked, services, current=current)
+    after = allowed.resource or asked
     issues = (*checked(after, services), *allowed.issues)
     if same_content(before, after):
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)

@@ -158,7 +158,7 @@ def _shape(path: tuple[str, ...]) -> str:
     if len(path) == 1:
         return "type"
     if len(path) == 2:
-        return "search" if path[1] == "_search" else "instance"
+        return {"_search": "search", "_history": ""}.get(path[1], "instance")
     return ""
 
 
@@ -211,6 +211,8 @@ def _below_type(call: Call) -> UseCase:
         if "search" not in offered(path[0]):
             raise _not_allowed(call, allow_type(path[0]))
         return _only(call, "POST", lambda c, s: search.search(c, (c.path[0],), s))
+    if "_history" in path and not {"vread", "history"} & offered(path[0]):
+        raise _not_allowed(call, "OPTIONS")
     if path[-1] == "_history" and len(path) in (2, 3):
         return _only(call, "GET", history.history)
     if len(path) == 2:

@@ -115,11 +115,6 @@ def held_of(version: Version) -> Held:
     return Held(version.type, version.id, version.version, parse_stored(version.body))
 
 
-def consents_of(patient: str, services: Services) -> list[Json]:
-    """Return every Consent of the patient, whatever its status."""
-    return [parse_stored(version.body) for version in _consent_versions(patient, services)]
-
-
 def _consent_versions(patient: str, services: Services) -> tuple[Version, ...]:
     page = services.store.search(
         Search(

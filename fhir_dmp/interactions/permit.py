@@ -17,7 +17,7 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.labels import visibility_of
 from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
-from fhir_dmp.fhir.resource import Json, parse_stored
+from fhir_dmp.fhir.resource import Json, parse_stored, same_content
 from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions import authorise, gather
 from fhir_dmp.interactions.exchange import Call
@@ -172,7 +172,8 @@ def _document(call: Call, intent: _Intent, services: Services) -> Permit:
     if intent.before is None or intent.after is None:
         return _administered(call, intent)
     patient = _patient(intent)
-    assert patient is not None
+    if patient is None:  # of no record: whoever stored it by its id
+        return _administered(call, intent)
     past = _past(intent, patient, services)
     circumstances = Circumstances(
         services.documents,
@@ -204,8 +205,16 @@ def _transactions(before: Json, after: Json) -> Iterator[str]:
         yield "TD3.3d"
 
 
-def _ops(before: Json, after: Json) -> Iterator[Op]:
-    """Yield what a change of attributes does, in the words of the access decision."""
+def _ops(before: Json, after: Json) -> tuple[Op, ...]:
+    """Return what a change does, in the words of the access decision.
+
+    A change of meta or of the base label alone is none of the acts, yet it needs a hand on the labels.
+    """
+    acts = tuple(_acts(before, after))
+    return acts if acts or same_content(before, after) else (Op.UPDATE_LABEL,)
+
+
+def _acts(before: Json, after: Json) -> Iterator[Op]:
     if before.get("status") != after.get("status"):
         yield Op.DELETE if after.get("status") == "entered-in-error" else Op.REPLACE
     if visibility_of(before) != visibility_of(after):

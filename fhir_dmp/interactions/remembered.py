@@ -16,9 +16,12 @@ from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Decision, Op, Rules
 from fhir_dmp.access.document import DocumentFacts, document_facts
 from fhir_dmp.access.facts import PatientFacts
+from fhir_dmp.access.matrix import Matrix
+from fhir_dmp.access.restrict import restrict
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.ports import MARK, Claim, Key, ResourceStore, Version, Write
+from fhir_dmp.search.query import Node
 
 #: The mark of what every record may refer to: professionals, structures, people.
 DIRECTORY = "facts:directory"
@@ -140,14 +143,17 @@ def _stamps(marks: Sequence[str], seen: dict[str, int], store: ResourceStore) ->
 
 
 class DecisionCache:
-    """Decisions on entering records. Each is remembered as long as all that it follows from is the very same object.
+    """Decisions on entering records, and the filters that say the same.
 
-    Decisions are pure, and facts carry their own moment, so identity says more than any comparison could.
+    Each is remembered as long as all that it follows from is the very same object: decisions are pure, and facts carry
+    their own moment, so identity says more than any comparison could. An entry holds those objects, so no others can
+    have got their addresses meanwhile.
     """
 
-    def __init__(self, size: int = 20_000) -> None:
+    def __init__(self, size: int = 4_000) -> None:
         self._size = size
         self._known: dict[tuple[int, int, Op, bool], tuple[Caller, PatientFacts, frozenset[str], Decision]] = {}
+        self._filters: dict[tuple[int, int, bool], tuple[Caller, Decision, Node]] = {}
 
     def enter(
         self, caller: Caller, op: Op, facts: PatientFacts, rules: Rules, *, documents: bool, own_refs: frozenset[str]
@@ -155,7 +161,6 @@ class DecisionCache:
         """Return what `decide.enter` says."""
         key = (id(caller), id(facts), op, documents)
         known = self._known.get(key)
-        # The entry holds its caller and facts, so no other object can have got their addresses since.
         if known is not None and known[0] is caller and known[1] is facts and known[2] == own_refs:
             return known[3]
         decision = enter(caller, op, facts, rules, documents=documents, own_refs=own_refs)
@@ -163,6 +168,27 @@ class DecisionCache:
             self._known.clear()
         self._known[key] = (caller, facts, own_refs, decision)
         return decision
+
+    def restrict(
+        self,
+        caller: Caller,
+        decision: Decision,
+        facts: PatientFacts,
+        rules: Rules,
+        matrix: Matrix,
+        *,
+        deleted_asked: bool,
+    ) -> Node:
+        """Return what `restrict.restrict` says; a decision belongs to the facts that it was made on."""
+        key = (id(caller), id(decision), deleted_asked)
+        known = self._filters.get(key)
+        if known is not None and known[0] is caller and known[1] is decision:
+            return known[2]
+        node = restrict(caller, decision, facts, rules, matrix, deleted_asked=deleted_asked)
+        if len(self._filters) >= self._size:
+            self._filters.clear()
+        self._filters[key] = (caller, decision, node)
+        return node
 
 
 class DocumentCache:

@@ -12,7 +12,6 @@ from functools import cache
 from fhir_dmp.access.decision import Op
 from fhir_dmp.access.joins import joined_types, restrict_joins
 from fhir_dmp.access.refusal import refusal
-from fhir_dmp.access.restrict import restrict
 from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consents, type_access
 from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.identity.caller import Actor, Caller
@@ -245,7 +244,9 @@ def _of_record(caller: Caller, patient: str, type_: str, query: Query, services:
     told = grounds(caller, decision, services)
     if documents:
         deleted = _asks_deleted(query)
-        node = restrict(caller, decision, facts, services.access, services.matrix, deleted_asked=deleted)
+        node = services.entries.restrict(
+            caller, decision, facts, services.access, services.matrix, deleted_asked=deleted
+        )
         return _Part(node, decision.metadata_only, told)
     if type_ == "List":
         return _Part(_lists(caller, patient, services), grounds=told)
@@ -265,7 +266,7 @@ def _lists(caller: Caller, patient: str, services: Services) -> Node:
     A deleted document is no secret to those who may still read it.
     """
     decision, facts = gather.decided(caller, Op.SEARCH, patient, services, documents=True)
-    seen = restrict(caller, decision, facts, services.access, services.matrix, deleted_asked=True)
+    seen = services.entries.restrict(caller, decision, facts, services.access, services.matrix, deleted_asked=True)
     every = of_record("DocumentReference", patient)
     holds_seen, holds_any = (Chain("item", (("DocumentReference", node),)) for node in (seen, every))
     return both(of_record("List", patient), either(holds_seen, Not(holds_any)))

@@ -16,6 +16,9 @@ from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan, commit
 from fhir_dmp.ports import Version
 
+#: Parameters that concern the form of the answer only.
+REPRESENTATION = frozenset({"_format", "_pretty", "_summary", "_elements"})
+
 
 def preconditions(call: Call) -> Preconditions:
     """Return the preconditions that the headers carry."""
@@ -35,7 +38,18 @@ def payload(call: Call) -> Payload:
 
 
 def create(call: Call, services: Services) -> Answer:
-    """`POST [type]`; a DocumentReference is published (ITI-105)."""
+    """`POST [type]`; a DocumentReference is published (ITI-105).
+
+    Raises:
+        BadRequest: criteria in the URL. Some clients mean a conditional create by them; ignored, they make duplicates.
+    """
+    misplaced = [name for name, _ in call.query if name not in REPRESENTATION]
+    if misplaced:
+        raise BadRequest(
+            "A create takes no parameters; the criteria of a conditional create go into If-None-Exist.",
+            code="not-supported",
+            expression=f"http.{misplaced[0][:60]}",
+        )
     if call.path[0] == "DocumentReference":
         return publish.publish(call, payload(call), services)
     return finish(call, changes.create(call, call.path[0], payload(call), services, preconditions(call)), services)

@@ -81,14 +81,14 @@ def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
         raise Unprocessable("meta must be an object.", code="structure", expression=f"{resource['resourceType']}.meta")
     if services.settings.validation.mode == "off":
         return ()
-    issues = (*services.validate(resource), *_unjudged(resource))
+    issues = (*services.validate(resource), *unjudged(resource))
     errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
     if errors and services.settings.validation.mode == "enforce":
         raise Unprocessable(issues=issues)
     return issues
 
 
-def _unjudged(resource: Json) -> Iterator[Issue]:
+def unjudged(resource: Json) -> Iterator[Issue]:
     """Say which declared profiles were not applied: a client must not think that they were."""
     type_ = resource.get("resourceType")
     meta = resource.get("meta")

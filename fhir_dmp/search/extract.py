@@ -125,8 +125,13 @@ def _compiled(registry: Registry, type_: str) -> _Plan:
         steps=tuple(steps),
         patient=tuple(dict.fromkeys([*first, *patient])) if patient else (),
         compartments=linked,
-        dates=tuple(code for code in _MAIN_DATES if registry.get(type_, code)),
+        dates=tuple(code for code in _MAIN_DATES if _is_date(registry.get(type_, code))),
     )
+
+
+def _is_date(parameter: SearchParameter | None) -> bool:
+    """Say whether it is a date: GraphDefinition calls a code `start`."""
+    return parameter is not None and parameter.type is ParameterType.DATE
 
 
 def _reader(parameter: SearchParameter, registry: Registry) -> Reader:

@@ -21,7 +21,7 @@ from fhir_dmp.identity.caller import Actor, Caller, Mode
 from fhir_dmp.identity.scopes import parse as scopes_of
 from fhir_dmp.interactions import gather
 from fhir_dmp.ports import Key
-from fhir_dmp.terminology.aliases import PROFESSION as PROFESSION_SYSTEM
+from fhir_dmp.terminology.aliases import PROFESSION
 from tests import samples
 from tests.samples import Json
 from tests.world import Client, World
@@ -241,7 +241,7 @@ class Scene:
     def caller_of(self, number: str, profession: str = "", **more: Any) -> Caller:
         """The caller that a professional of the staff is."""
         structure, own = STAFF[number]
-        roles = ((PROFESSION_SYSTEM, profession or own),)
+        roles = ((PROFESSION, profession or own),)
         given: dict[str, Any] = {"professional": number, "structure": structure, "roles": roles, **more}
         return Caller(Actor.PROFESSIONAL, f"ps-{number}", client="lps", **given)
 

@@ -99,6 +99,7 @@ class World:
     answer: Answer | Callable[[Call], Answer] | BaseException = field(default_factory=resource)
     calls: list[Call] = field(default_factory=list)
     turned: list[str] = field(default_factory=list)
+    refusals: list[tuple[Call, DmpError]] = field(default_factory=list)
     store: MemoryStore = field(default_factory=lambda: MemoryStore(inline_limit=64 * 1024))
     clock: Clock = field(default_factory=Clock)
     structures: Structures = field(default_factory=structures)
@@ -108,9 +109,6 @@ class World:
     def __post_init__(self) -> None:
         self.verifier = Verifier(signing_keys(), self.issuer, self.base)
         self.app = FhirApplication(self, self.metrics, AccessLog(self.log, background=False))
-
-    def turned_away(self, address: str, request_id: str, reason: str) -> None:
-        self.turned.append(reason)
 
     def handle(self, call: Call) -> Answer:
         self.calls.append(call)

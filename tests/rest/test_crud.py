@@ -33,6 +33,12 @@ def test_a_create_ignores_id_version_and_time_of_the_body(admin: Client) -> None
     assert stored["meta"]["source"] == "urn:x:y"
 
 
+def test_criteria_in_the_url_of_a_create_are_refused_before_they_make_a_duplicate(wide: World) -> None:
+    answer = wide.admin.post("/Patient?identifier=x", patient())
+    assert (answer.status, answer.codes, answer.expressions) == (400, {"not-supported"}, ["http.identifier"])
+    assert wide.admin.post("/Patient?_format=json&_pretty=true", patient()).status == 201
+
+
 @pytest.mark.statement("fhir-rest B31")
 def test_a_create_of_another_type_than_the_urls_is_400(admin: Client) -> None:
     answer = admin.post("/Patient", organization())

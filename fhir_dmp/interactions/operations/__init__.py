@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fhir_dmp.errors import MethodNotAllowed, NotFound
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.operations import (
     dmp_autoriser,
     dmp_bloquer,
@@ -20,8 +21,9 @@ from fhir_dmp.interactions.operations import (
 )
 from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
-from fhir_dmp.interactions.operations.meta import meta
+from fhir_dmp.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_dmp.interactions.operations.validate import validate
+from fhir_dmp.interactions.operations.versions import versions
 from fhir_dmp.interactions.services import Services
 
 #: Stands for every resource type.
@@ -32,7 +34,8 @@ ANY = "*"
 class Operation:
     """One operation: where it is offered and by which methods.
 
-    levels: system, type, instance. types: resource types, or ANY. kind: how the audit tells a call, even a refused one.
+    levels: system, type, instance. types: resource types, or ANY. looks: it reads stored versions; changes: it rewrites
+    the instance, as a patch does. kind: how the audit tells a call, even a refused one.
     """
 
     name: str
@@ -40,12 +43,21 @@ class Operation:
     levels: frozenset[str]
     types: frozenset[str]
     methods: tuple[str, ...] = ("POST",)
+    looks: bool = False
+    changes: bool = False
     definition: str = ""
     kind: str = "operation"
 
     def canonical(self, base: str) -> str:
         """Return the canonical URL of the OperationDefinition."""
         return self.definition or f"{base}/OperationDefinition/{self.name}"
+
+    def on(self, type_: str) -> bool:
+        """Say whether it is offered on a type or its instances."""
+        if not self.levels & {"type", "instance"}:
+            return False
+        needed = {"patch"} if self.changes else {"vread"} if self.looks else set()
+        return (ANY in self.types or type_ in self.types) and needed <= offered(type_)
 
 
 def _on_dossier(name: str, run: Callable[[Call, Services], Answer], kind: str, *levels: str) -> Operation:
@@ -76,10 +88,35 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             "meta",
             meta,
-            frozenset({"instance"}),
+            frozenset({"system", "type", "instance"}),
             frozenset({ANY}),
             ("GET", "POST"),
+            looks=True,
             definition="http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        ),
+        Operation(
+            "meta-add",
+            meta_add,
+            frozenset({"instance"}),
+            frozenset({ANY}),
+            definition="http://hl7.org/fhir/OperationDefinition/Resource-meta-add",
+            changes=True,
+        ),
+        Operation(
+            "meta-delete",
+            meta_delete,
+            frozenset({"instance"}),
+            frozenset({ANY}),
+            definition="http://hl7.org/fhir/OperationDefinition/Resource-meta-delete",
+            changes=True,
+        ),
+        Operation(
+            "versions",
+            versions,
+            frozenset({"system"}),
+            frozenset({ANY}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/OperationDefinition/CapabilityStatement-versions",
         ),
     )
 }
@@ -104,7 +141,7 @@ def operation(call: Call, services: Services) -> Answer:
     type_ = call.path[0] if len(call.path) > 1 else ""
     if len(call.path) > 1 and not services.structures.is_resource(type_):
         raise NotFound("This server has no such resource type.", code="not-supported")
-    if found is None or level not in found.levels or not (ANY in found.types or type_ in found.types):
+    if found is None or level not in found.levels or not (level == "system" or found.on(type_)):
         raise NotFound("There is no such operation here; /metadata lists those offered.", code="not-supported")
     if call.method not in found.methods:
         allow = ", ".join([*found.methods, "OPTIONS"])
