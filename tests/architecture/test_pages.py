@@ -78,7 +78,8 @@ def test_links_of_a_page_lead_somewhere(name: str) -> None:
 
 def test_decisions_are_numbered_and_say_why() -> None:
     decisions = sorted((ROOT / "docs/adr").glob("*.md"))
-    assert [path.name[:4] for path in decisions] == [f"{number:04d}" for number in range(1, len(decisions) + 1)]
+    numbers = [path.name[:4] for path in decisions]
+    assert len(set(numbers)) == len(numbers)
     for path in decisions:
         text = path.read_text(encoding="utf-8")
         assert re.match(rf"# {path.name[:4]}\. .+\n\nStatus: (accepted|superseded)", text), path.name
