@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
 from fhir_dmp.documents.submission import Plan, Reply, Submitter, plan, survey
-from fhir_dmp.errors import BadRequest, Issue, TooLarge
+from fhir_dmp.errors import BadRequest, TooLarge
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.fhir.outcome import operation_outcome
-from fhir_dmp.fhir.resource import Json, dump
-from fhir_dmp.interactions import authorise, record, submit
-from fhir_dmp.interactions.bundle_entries import STATUS_TEXT
+from fhir_dmp.fhir.resource import Json
+from fhir_dmp.interactions import authorise, masks, record, submit
+from fhir_dmp.interactions.bundle_entries import preferred, written
 from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.services import Services
@@ -83,9 +83,10 @@ def _commit(call: Call, decided: Plan, services: Services) -> dict[Key, Version]
 
 
 def _answer(call: Call, decided: Plan, versions: Mapping[Key, Version], services: Services) -> Answer:
-    entries = [_entry(call, reply, versions, services) for reply in decided.replies]
-    if decided.issues and entries:
-        entries[0] = _with_issues(entries[0], (*decided.replies[0].issues, *decided.issues))
+    # What concerns no entry by itself is told with the first one.
+    first, *others = decided.replies
+    replies = [replace(first, issues=(*first.issues, *decided.issues)), *others]
+    entries = [_entry(call, reply, versions, services) for reply in replies]
     body = bundle(
         "transaction-response",
         entries,
@@ -98,23 +99,8 @@ def _answer(call: Call, decided: Plan, versions: Mapping[Key, Version], services
 def _entry(call: Call, reply: Reply, versions: Mapping[Key, Version], services: Services) -> Entry:
     key = Key(reply.type, reply.id)
     version = versions.get(key) or services.store.read(key)
-    number = version.version if version else reply.version
-    entry = Entry(
-        status=STATUS_TEXT[reply.status],
-        location=f"{key}/_history/{number}" if number else str(key),
-        etag=f'W/"{number}"' if number else None,
-        modified=instant(version.updated_ms) if version else None,
-    )
-    return _with_issues(entry, reply.issues)
-
-
-def _with_issues(entry: Entry, issues: Sequence[Issue]) -> Entry:
-    if not issues:
-        return entry
-    return Entry(
-        status=entry.status,
-        location=entry.location,
-        etag=entry.etag,
-        modified=entry.modified,
-        outcome=dump(operation_outcome(tuple(issues))),
-    )
+    if reply.type == "Patient":  # named only: feeding a record is no right to read who it is
+        return written(version, reply.status, reply.issues, replace(call.info, prefer_stated=False))
+    if version is not None and preferred(call.info) == "representation":
+        version = replace(version, body=masks.body_of(call.caller, version, services))
+    return written(version, reply.status, reply.issues, call.info)

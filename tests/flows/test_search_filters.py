@@ -83,13 +83,14 @@ def _included(answer: object) -> Json:
 
 
 @pytest.mark.statement("dmp-fhir 9.7/110")
-def test_urls_follow_a_representation_inside_a_transaction_answer(world: World, dossier: Dossier) -> None:
-    answer = world.doctor().post("", samples.submission(next_oid(), ins=dossier.ins), Prefer="return=representation")
+def test_urls_are_absolute_in_the_representations_of_a_submission_too(world: World, dossier: Dossier) -> None:
+    body = samples.submission(next_oid(), ins=dossier.ins, content=next_content())
+    answer = world.doctor().post("", body, Prefer="return=representation")
     assert answer.status == 200, answer.body
-    shown = [entry["resource"] for entry in answer.json["entry"] if "resource" in entry]
-    for resource in shown:
-        if resource["resourceType"] == "DocumentReference":
-            assert resource["content"][0]["attachment"]["url"].startswith(f"{world.services.base}/Binary/")
+    made, document, binary = (entry["resource"] for entry in answer.json["entry"])
+    assert made["entry"] == [{"item": {"reference": f"DocumentReference/{document['id']}"}}]
+    assert document["content"][0]["attachment"]["url"] == f"{world.services.base}/Binary/{binary['id']}"
+    assert "data" not in binary
 
 
 @pytest.mark.statement("dmp-fhir 9.7/111")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -426,6 +427,49 @@ def test_unknown_extensions_come_back_unchanged(world: World, dossier: Dossier) 
     stored = world.admin.get(f"/{ids(answer)[LIST]}")
     assert stored.json["extension"] == sent["extension"]
     assert stored.json["contained"] == sent["contained"]
+
+
+@pytest.mark.statement("dmp-fhir 9.5/82")
+def test_the_digits_of_a_number_come_back_unchanged(world: World, dossier: Dossier) -> None:
+    body = submission(dossier)
+    extension = {"url": "https://example.org/precise", "valueDecimal": 12345}
+    resource(body, DOCUMENT)["extension"] = [extension]
+    sent = json.dumps(body).replace("12345}", "1.100}")
+    answer = world.doctor().call("POST", "", sent.encode(), {"content-type": "application/fhir+json"})
+    assert answer.status == 200, answer.body
+    assert b'"valueDecimal":1.100}' in world.doctor().get(f"/{ids(answer)[DOCUMENT]}").body
+
+
+@pytest.mark.statement("dmp-fhir 9.5/78")
+def test_a_folder_follows_a_replacement_and_drops_what_is_deleted(world: World, dossier: Dossier) -> None:
+    body = submission(dossier)
+    answer = post(dossier, with_entry(body, folder(dossier, [body["entry"][DOCUMENT]["fullUrl"]])))
+    old, made = (ids(answer)[index].split("/")[1] for index in (DOCUMENT, 3))
+    new = dossier.replace(old)
+    items = [entry["item"]["reference"] for entry in world.admin.get(f"/List/{made}").json["entry"]]
+    assert items == [f"DocumentReference/{old}", f"DocumentReference/{new}"]
+    dossier.delete(new)
+    items = [entry["item"]["reference"] for entry in world.admin.get(f"/List/{made}").json["entry"]]
+    assert items == [f"DocumentReference/{old}"]
+    sets = [
+        each["entry"][0]["item"]["reference"]
+        for each in dossier.search(world.admin, "code=submissionset", "List").entries
+    ]
+    assert f"DocumentReference/{new}" in sets
+
+
+@pytest.mark.statement("dmp-fhir 9.5/77")
+def test_a_patient_may_be_named_but_is_not_shown_to_who_only_feeds(world: World, dossier: Dossier) -> None:
+    body = submission(dossier)
+    url = f"Patient?identifier={samples.INS}|{dossier.ins}"
+    full = "urn:uuid:6f1f1a3c-3b0a-4b52-9a51-a36d1a1f3c94"
+    body["entry"].append({"fullUrl": full, "request": {"method": "GET", "url": url}})
+    for index in (LIST, DOCUMENT):
+        resource(body, index)["subject"] = {"reference": full}
+    answer = post(dossier, body, Prefer="return=representation")
+    assert answer.status == 200, answer.body
+    assert answer.json["entry"][3]["response"]["location"].startswith(f"Patient/{dossier.id}")
+    assert "resource" not in answer.json["entry"][3]
 
 
 @pytest.mark.statement("dmp-fhir 9.5/84")
