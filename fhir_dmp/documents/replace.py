@@ -5,7 +5,7 @@ X is the stored document, Y the new one. [dmp-fhir 3.3]
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -232,3 +232,11 @@ def with_item(folder: Json, reference: str) -> Json:
     if any(object_of(entry.get("item")).get("reference") == reference for entry in entries):
         return folder
     return {**folder, "entry": [*entries, {"item": {"reference": reference}}]}
+
+
+def without_items(folder: Json, references: Set[str]) -> Json:
+    """Return a folder that no longer holds these documents."""
+    entries = objects_of(folder.get("entry"))
+    kept = [one for one in entries if object_of(one.get("item")).get("reference") not in references]
+    bare = {key: part for key, part in folder.items() if key != "entry"}
+    return {**bare, "entry": kept} if kept else bare

@@ -24,7 +24,7 @@ from fhir_dmp.patients.ins import every_ins, ins_in
 class Needs:
     """What to read: current resources by (type, id), holders of unique business keys, and searches `Type?query`.
 
-    Of a search at most two results matter.
+    Of a search at most two results matter, but for folders (`List`), which all matter.
     """
 
     keys: frozenset[tuple[str, str]] = frozenset()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fhir_dmp.access.refusal import absent
+from fhir_dmp.documents.lifecycle import DELETED
 from fhir_dmp.errors import (
     BadRequest,
     Conflict,
@@ -47,6 +48,7 @@ class Change:
     """One decided change. Exactly one of draft, deletion and unchanged is set (unchanged: nothing to write).
 
     kind: its row of audit/events.toml. previous: the version it was decided on. claims: what keeps it race-free.
+    deletes: it makes a document `entered-in-error`, so that folders drop it.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class Change:
     issues: tuple[Issue, ...] = ()
     key: Key | None = None
     details: tuple[tuple[str, str], ...] = ()
+    deletes: bool = False
 
 
 def of_type(resource: Json | None, type_: str) -> Json:
@@ -148,7 +151,15 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
         issues=issues,
         key=key,
         details=allowed.details,
+        deletes=_deletes(before, resource),
     )
+
+
+def _deletes(before: Json | None, after: Json) -> bool:
+    """Say whether a change deletes a document."""
+    if before is None or after.get("resourceType") != "DocumentReference":
+        return False
+    return before.get("status") != DELETED == after.get("status")
 
 
 def _seen(call: Call, key: Key, services: Services) -> Version | None:
@@ -228,6 +239,7 @@ def rewritten(
         issues=issues,
         key=key,
         details=allowed.details,
+        deletes=_deletes(before, after),
     )
 
 

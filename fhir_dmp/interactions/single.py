@@ -11,6 +11,7 @@ from fhir_dmp.fhir.resource import dump
 from fhir_dmp.interactions import changes, masks, patching, publish, record
 from fhir_dmp.interactions.changes import Change, Preconditions
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
+from fhir_dmp.interactions.folders import left_behind
 from fhir_dmp.interactions.read import key_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan, commit
@@ -105,19 +106,21 @@ def criteria(call: Call) -> str:
 
 def finish(call: Call, change: Change, services: Services) -> Answer:
     """Commit one change with its audit record, and answer as the client prefers."""
-    what = [str(change.key)] if change.key else []
+    folders, before = left_behind([change], (), services)
+    what = [str(key) for key in (change.key, *before) if key]
     entry = record.record(call, change.kind, services, patient=change.patient, what=what, details=change.details)
     if change.draft is None and change.deletion is None:
         record.keep(services, entry)
         version = change.unchanged
     else:
         plan = Plan(
-            drafts=(change.draft,) if change.draft else (),
-            previous={change.previous.key: change.previous} if change.previous else {},
+            drafts=((change.draft,) if change.draft else ()) + folders,
+            previous={change.previous.key: change.previous, **before} if change.previous else {},
             deletions=(change.deletion,) if change.deletion else (),
             claims=change.claims,
         )
-        version = next(iter(commit(plan, [entry], services, creator=call.caller).values()))
+        versions = commit(plan, [entry], services, creator=call.caller)
+        version = versions[change.key] if change.key else None
     return answer(call, change.status, version, change.issues, services)
 
 

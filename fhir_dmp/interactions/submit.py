@@ -19,6 +19,7 @@ from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.interactions import authorise, gather, known, scoping
 from fhir_dmp.interactions.criteria import LOOKED_AT, criterion
 from fhir_dmp.interactions.exchange import Call
+from fhir_dmp.interactions.folders import MOST
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Search
@@ -69,14 +70,18 @@ def _holder(unique: str, services: Services) -> Version | None:
 
 
 def _searched(call: Call, text: str, services: Services) -> Iterable[Held]:
-    """Answer a criterion `Type?query` with at most two current resources that the caller may know of."""
+    """Answer a criterion `Type?query` with current resources that the caller may know of: at most two, but all folders.
+
+    Two tell that a criterion is not precise; every folder that holds a replaced document is completed.
+    """
     type_, _, query = text.partition("?")
+    looked_at, wanted = (MOST, MOST) if type_ == "List" else (LOOKED_AT, 2)
     parsed = criterion(type_, query, services)
     node = parsed.node
     if not call.caller.is_admin:
         node = scoping.restricted(call.caller, node, tuple(scoping.searched(parsed, None, services)), services)
-    page = services.store.search(Search(types=(type_,), node=node, count=LOOKED_AT))
-    return [_held(version) for version in page.versions if _known_to(call, version, services)][:2]
+    page = services.store.search(Search(types=(type_,), node=node, count=looked_at))
+    return [_held(version) for version in page.versions if _known_to(call, version, services)][:wanted]
 
 
 def may_feed(call: Call, patient: str, services: Services) -> None:

@@ -30,6 +30,7 @@ from fhir_dmp.interactions.bundle_entries import (
 )
 from fhir_dmp.interactions.changes import Change
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.interactions.folders import left_behind
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.targets import Targets, check_deletions, placed, resolved, targets_of
 from fhir_dmp.interactions.write import Plan, commit
@@ -185,9 +186,11 @@ def _plan(
 
 def _commit(call: Call, planned: Mapping[int, Change], services: Services) -> dict[Key, Version]:
     previous = {change.previous.key: change.previous for change in planned.values() if change.previous}
+    written = {Key(change.draft.type, change.draft.id) for change in planned.values() if change.draft}
+    folders, before = left_behind(planned.values(), written, services)
     plan = Plan(
-        drafts=tuple(change.draft for change in planned.values() if change.draft),
-        previous=previous,
+        drafts=(*(change.draft for change in planned.values() if change.draft), *folders),
+        previous={**previous, **before},
         deletions=tuple(change.deletion for change in planned.values() if change.deletion),
         claims=tuple(claim for change in planned.values() for claim in change.claims),
     )

@@ -443,14 +443,20 @@ def test_the_digits_of_a_number_come_back_unchanged(world: World, dossier: Dossi
 @pytest.mark.statement("dmp-fhir 9.5/78")
 def test_a_folder_follows_a_replacement_and_drops_what_is_deleted(world: World, dossier: Dossier) -> None:
     body = submission(dossier)
-    answer = post(dossier, with_entry(body, folder(dossier, [body["entry"][DOCUMENT]["fullUrl"]])))
-    old, made = (ids(answer)[index].split("/")[1] for index in (DOCUMENT, 3))
+    for number in range(3):
+        body = with_entry(body, folder(dossier, [body["entry"][DOCUMENT]["fullUrl"]]))
+        body["entry"][-1]["fullUrl"] += str(number)
+    answer = post(dossier, body)
+    assert answer.status == 200, answer.body
+    old, folders = ids(answer)[DOCUMENT].split("/")[1], ids(answer)[3:]
+
+    def items() -> list[list[str]]:
+        return [[e["item"]["reference"] for e in world.admin.get(f"/{each}").json.get("entry", [])] for each in folders]
+
     new = dossier.replace(old)
-    items = [entry["item"]["reference"] for entry in world.admin.get(f"/List/{made}").json["entry"]]
-    assert items == [f"DocumentReference/{old}", f"DocumentReference/{new}"]
+    assert items() == [[f"DocumentReference/{old}", f"DocumentReference/{new}"]] * 3
     dossier.delete(new)
-    items = [entry["item"]["reference"] for entry in world.admin.get(f"/List/{made}").json["entry"]]
-    assert items == [f"DocumentReference/{old}"]
+    assert items() == [[f"DocumentReference/{old}"]] * 3
     sets = [
         each["entry"][0]["item"]["reference"]
         for each in dossier.search(world.admin, "code=submissionset", "List").entries
