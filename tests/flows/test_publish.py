@@ -74,11 +74,12 @@ def test_missing_size_and_hash_are_computed(dossier: Dossier) -> None:
 
 
 @pytest.mark.statement("dmp-fhir 9.4/44")
-def test_the_hash_of_an_empty_content_is_the_well_known_one(dossier: Dossier) -> None:
+def test_a_right_hash_and_size_are_accepted_and_kept(dossier: Dossier) -> None:
     body = publication(next_oid(), ins=dossier.ins)
     attachment(body).update(hash=sha1(samples.TEXT), size=len(samples.TEXT))
-    assert publish(dossier, body).status == 201
-    assert sha1(b"") == "2jmj7l5rSw0yVb/vlWAYkK/YBwk="
+    answer = publish(dossier, body)
+    assert answer.status == 201, answer.body
+    assert (attachment(answer.json)["hash"], attachment(answer.json)["size"]) == (sha1(samples.TEXT), len(samples.TEXT))
 
 
 @pytest.mark.statement("dmp-fhir 9.4/45")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
 from tests import samples
 from tests.flows.steps import Dossier, assert_refused, next_content, next_ins, next_oid, publication
+from tests.flows.test_submission import fhir_submission
 from tests.samples import Json
 from tests.world import Client, Response, World
 
@@ -208,6 +210,46 @@ def test_each_retrieval_is_audited_with_document_and_patient(
     assert {f"DocumentReference/{id_}", f"Patient/{dossier.id}", path[1:]} <= places
     (user,) = [agent for agent in event["agent"] if agent["requestor"]]
     assert user["altId"] == samples.DOCTOR
+
+
+def fhir_document(dossier: Dossier, **more: Any) -> tuple[str, str]:
+    """Submit a native FHIR document and return the ids of the DocumentReference and of the Bundle."""
+    body = fhir_submission(dossier)
+    body["entry"][1]["resource"].update(more)
+    answer = dossier.world.doctor().post("", body)
+    assert answer.status == 200, answer.body
+    places = [entry["response"]["location"].split("/")[1] for entry in answer.json["entry"]]
+    return places[1], places[2]
+
+
+@pytest.mark.statement("dmp-fhir 9.8/148", "dmp-fhir 9.8/149")
+def test_a_native_fhir_document_is_read_and_audited_like_any_content(
+    world: World, dossier: Dossier, doctor: Client
+) -> None:
+    id_, bundle = fhir_document(dossier)
+    for accept in ("*/*", "application/fhir+json"):
+        answer = doctor.get(f"/Bundle/{bundle}", Accept=accept)
+        assert (answer.status, answer.json["type"]) == (200, "document")
+        event = events(dossier)[0]
+        assert subtypes(event) == {"read", "urn:ihe:event-type-code#ITI-68"}
+        places = {entity["what"].get("reference", "").split("/_history")[0] for entity in event["entity"]}
+        assert {f"DocumentReference/{id_}", f"Bundle/{bundle}", f"Patient/{dossier.id}"} <= places
+    assert b"<Bundle" in doctor.get(f"/Bundle/{bundle}", Accept="application/fhir+xml").body
+
+
+@pytest.mark.statement("dmp-fhir 9.8/143", "dmp-fhir 9.8/144", "dmp-fhir 9.8/148")
+def test_a_native_fhir_document_is_hidden_and_deleted_like_any_content(world: World, dossier: Dossier) -> None:
+    labels = [{"coding": [{"system": system, "code": code}]} for system, code in HIDDEN]
+    _, masked = fhir_document(dossier, securityLabel=labels)
+    id_, gone = fhir_document(dossier)
+    other = stranger(world, dossier)
+    assert other.get(f"/Bundle/{gone}").status == 200
+    dossier.delete(id_)
+    unknown = other.get("/Bundle/0191a1b2-0000-7000-8000-00000000abcd")
+    assert same_refusal(other.get(f"/Bundle/{masked}"), unknown)
+    assert_refused(other.get(f"/Bundle/{gone}"), 410, "deleted")
+    nurse = world.doctor(samples.NURSE, samples.CLINIC, "60")
+    assert_refused(nurse.get(f"/Bundle/{gone}"), 403, "non-autorise")
 
 
 def events(dossier: Dossier) -> list[Json]:
