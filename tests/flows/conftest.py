@@ -45,3 +45,9 @@ def make(store_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def dossier(world: World) -> Dossier:
     """The open dossier of somebody new."""
     return Dossier.open(world, next_ins())
+
+
+@pytest.fixture(scope="module")
+def shared(world: World) -> Dossier:
+    """One open dossier for the tests of a module that leave nothing in it."""
+    return Dossier.open(world, next_ins())

@@ -84,12 +84,12 @@ def test_a_right_hash_and_size_are_accepted_and_kept(dossier: Dossier) -> None:
 
 @pytest.mark.statement("dmp-fhir 9.4/45")
 @pytest.mark.parametrize(("element", "value"), [("hash", "2jmj7l5rSw0yVb/vlWAYkK/YBwk="), ("size", 1)])
-def test_a_wrong_hash_or_size_is_422_and_stores_nothing(dossier: Dossier, element: str, value: object) -> None:
+def test_a_wrong_hash_or_size_is_422_and_stores_nothing(shared: Dossier, element: str, value: object) -> None:
     content = next_content()
-    body = publication(next_oid(), ins=dossier.ins, content=content)
+    body = publication(next_oid(), ins=shared.ins, content=content)
     attachment(body)[element] = value
-    with nothing_stored(dossier.world, content):
-        answer = publish(dossier, body)
+    with nothing_stored(shared.world, content):
+        answer = publish(shared, body)
     where = f"DocumentReference.content[0].attachment.{element}"
     assert_refused(answer, 422, "empreinte-incorrecte", "XDSRepositoryMetadataError", at=where)
 
@@ -118,12 +118,12 @@ def entry_uuid(body: Json) -> None:
         pytest.param(entry_uuid, "DocumentReference.identifier[0]", marks=pytest.mark.statement("dmp-fhir 9.4/48")),
     ],
 )
-def test_what_the_server_assigns_cannot_be_sent(dossier: Dossier, spoil: Callable[[Json], None], place: str) -> None:
+def test_what_the_server_assigns_cannot_be_sent(shared: Dossier, spoil: Callable[[Json], None], place: str) -> None:
     content = next_content()
-    body = publication(next_oid(), ins=dossier.ins, content=content)
+    body = publication(next_oid(), ins=shared.ins, content=content)
     spoil(body)
-    with nothing_stored(dossier.world, content):
-        assert_refused(publish(dossier, body), 422, at=place)
+    with nothing_stored(shared.world, content):
+        assert_refused(publish(shared, body), 422, at=place)
 
 
 @pytest.mark.statement("dmp-fhir 9.4/49")
@@ -139,13 +139,13 @@ def test_what_the_server_assigns_cannot_be_sent(dossier: Dossier, spoil: Callabl
         "content[0].attachment.title",
     ],
 )
-def test_a_missing_element_is_422_and_named(dossier: Dossier, place: str) -> None:
+def test_a_missing_element_is_422_and_named(shared: Dossier, place: str) -> None:
     content = next_content()
-    body = publication(next_oid(), ins=dossier.ins, content=content)
+    body = publication(next_oid(), ins=shared.ins, content=content)
     holder, element = (attachment(body) if "attachment" in place else body), place.rsplit(".", 1)[-1]
     del holder[element]
-    with nothing_stored(dossier.world, content):
-        answer = publish(dossier, body)
+    with nothing_stored(shared.world, content):
+        answer = publish(shared, body)
     # A content without type breaks the rule att-1 of the attachment, which is named as its place.
     assert_refused(answer, 422, at=f"DocumentReference.{place.removesuffix('.contentType')}")
     assert any(element in issue["diagnostics"] for issue in answer.json["issue"])

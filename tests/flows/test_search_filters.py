@@ -21,6 +21,13 @@ def doctor(world: World, dossier: Dossier) -> Client:
     return world.doctor()
 
 
+def readable(world: World) -> tuple[Dossier, Client]:
+    """Return a dossier that several tests read and none changes, and its authorised author."""
+    dossier = Dossier.open(world, next_ins())
+    dossier.authorise()
+    return dossier, world.doctor()
+
+
 def coded(system: str, code: str) -> Json:
     """Return a CodeableConcept."""
     return {"coding": [{"system": system, "code": code}]}
@@ -116,23 +123,10 @@ def test_type_takes_a_list_of_codes(dossier: Dossier, doctor: Client) -> None:
     assert dossier.found(doctor, f"type={samples.LOINC}|absent") == []
 
 
-@pytest.mark.statement("dmp-fhir 9.7/113")
-@pytest.mark.parametrize(
-    ("parameter", "system", "code"),
-    [
-        ("category", samples.CLASSES, OTHER_CLASS),
-        ("facility", samples.SECTORS, "SA05"),
-        ("setting", samples.SETTINGS, "AMBULATOIRE"),
-        ("format", samples.FORMATS, "urn:ihe:iti:xds-sd:pdf:2008"),
-        ("event", "https://mos.esante.gouv.fr/NOS/TRE_A00-ProducteurDocNonPS/FHIR/TRE-A00-ProducteurDocNonPS", "SNR"),
-        ("security-label", samples.CONFIDENTIALITY, "R"),
-        ("contenttype", "urn:ietf:bcp:13", "application/pdf"),
-        ("language", "urn:ietf:bcp:47", "en-GB"),
-    ],
-)
-def test_the_metadata_filter_as_tokens(
-    dossier: Dossier, doctor: Client, parameter: str, system: str, code: str
-) -> None:
+@pytest.fixture(scope="module")
+def coded_otherwise(world: World) -> tuple[Dossier, str, str]:
+    """A plain document, and one with other codes everywhere: the dossier and their ids."""
+    dossier, doctor = readable(world)
     plain = dossier.submit()
     made = samples.submission(
         next_oid(), ins=dossier.ins, class_=OTHER_CLASS, content=next_content(), content_type="application/pdf"
@@ -148,9 +142,29 @@ def test_the_metadata_filter_as_tokens(
     document["context"]["practiceSetting"] = coded(samples.SETTINGS, "AMBULATOIRE")
     answer = doctor.post("", made)
     assert answer.status == 200, answer.body
-    rich = answer.json["entry"][1]["response"]["location"].split("/")[1]
-    forms = [code] if parameter in ("contenttype", "language") else [code, f"{system}|{code}", f"{system}|"]
-    for form in forms[:2]:
+    return dossier, plain, answer.json["entry"][1]["response"]["location"].split("/")[1]
+
+
+@pytest.mark.statement("dmp-fhir 9.7/113")
+@pytest.mark.parametrize(
+    ("parameter", "system", "code"),
+    [
+        ("category", samples.CLASSES, OTHER_CLASS),
+        ("facility", samples.SECTORS, "SA05"),
+        ("setting", samples.SETTINGS, "AMBULATOIRE"),
+        ("format", samples.FORMATS, "urn:ihe:iti:xds-sd:pdf:2008"),
+        ("event", "https://mos.esante.gouv.fr/NOS/TRE_A00-ProducteurDocNonPS/FHIR/TRE-A00-ProducteurDocNonPS", "SNR"),
+        ("security-label", samples.CONFIDENTIALITY, "R"),
+        ("contenttype", "urn:ietf:bcp:13", "application/pdf"),
+        ("language", "urn:ietf:bcp:47", "en-GB"),
+    ],
+)
+def test_the_metadata_filter_as_tokens(
+    world: World, coded_otherwise: tuple[Dossier, str, str], parameter: str, system: str, code: str
+) -> None:
+    (dossier, plain, rich), doctor = coded_otherwise, world.doctor()
+    forms = [code] if parameter in ("contenttype", "language") else [code, f"{system}|{code}"]
+    for form in forms:
         assert dossier.found(doctor, f"{parameter}={escaped(form)}") == [rich]
     assert dossier.found(doctor, f"{parameter}:not={escaped(code)}") == [plain]
     assert dossier.found(doctor, f"{parameter}={escaped('https://example.org/other|' + code)}") == []
@@ -169,9 +183,10 @@ def test_date_and_creation_are_two_dates(dossier: Dossier, doctor: Client) -> No
     assert set(dossier.found(doctor, "date=ge2025-03-10T07:00:00Z")) == {id_, other}
 
 
-@pytest.fixture
-def acts(dossier: Dossier, doctor: Client) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def acts(world: World) -> tuple[Dossier, dict[str, str]]:
     """Three acts: in January, from March to May, and one that still runs."""
+    dossier, doctor = readable(world)
     periods = {
         "january": {"start": "2026-01-05T09:00:00+01:00", "end": "2026-01-05T10:00:00+01:00"},
         "spring": {"start": "2026-03-01", "end": "2026-05-31"},
@@ -184,7 +199,7 @@ def acts(dossier: Dossier, doctor: Client) -> dict[str, str]:
         answer = doctor.post("", made)
         assert answer.status == 200, answer.body
         found[name] = answer.json["entry"][1]["response"]["location"].split("/")[1]
-    return found
+    return dossier, found
 
 
 @pytest.mark.statement("dmp-fhir 9.7/115")
@@ -212,9 +227,11 @@ def acts(dossier: Dossier, doctor: Client) -> dict[str, str]:
     ],
 )
 def test_period_overlaps_and_its_bounds_compare(
-    dossier: Dossier, doctor: Client, acts: dict[str, str], query: str, names: str
+    world: World, acts: tuple[Dossier, dict[str, str]], query: str, names: str
 ) -> None:
-    assert {name for name, id_ in acts.items() if id_ in dossier.found(doctor, query)} == set(names.split())
+    dossier, made = acts
+    found = dossier.found(world.doctor(), query)
+    assert {name for name, id_ in made.items() if id_ in found} == set(names.split())
 
 
 @pytest.mark.statement("dmp-fhir 9.7/116")
@@ -328,10 +345,17 @@ def test_a_search_by_post_is_the_same(dossier: Dossier, doctor: Client) -> None:
     assert posted.json["total"] == got.json["total"]
 
 
+@pytest.fixture(scope="module")
+def seven(world: World) -> tuple[Dossier, list[str]]:
+    """A dossier of seven documents, and their ids."""
+    dossier, _ = readable(world)
+    return dossier, [dossier.submit(date=f"2026-0{1 + n % 3}-10T10:00:00+01:00") for n in range(7)]
+
+
 @pytest.mark.statement("dmp-fhir 9.7/127")
 @pytest.mark.parametrize("sort", ["", "&_sort=date", "&_sort=-_lastUpdated", "&_sort=type,-date"])
-def test_pages_hold_everything_once(world: World, dossier: Dossier, doctor: Client, sort: str) -> None:
-    made = [dossier.submit(date=f"2026-0{1 + n % 3}-10T10:00:00+01:00") for n in range(7)]
+def test_pages_hold_everything_once(world: World, seven: tuple[Dossier, list[str]], sort: str) -> None:
+    (dossier, made), doctor = seven, world.doctor()
     answer = dossier.search(doctor, f"_count=3{sort}")
     assert answer.json["total"] == 7
     seen: list[str] = []
@@ -467,9 +491,10 @@ def test_include_brings_the_patient_once(dossier: Dossier, doctor: Client) -> No
     assert [each["id"] for each in included] == [dossier.id]
 
 
-@pytest.fixture
-def lists(world: World, dossier: Dossier, doctor: Client) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def lists(world: World) -> tuple[Dossier, dict[str, str]]:
     """A submission set with an authoring structure, another one, and a folder."""
+    dossier, doctor = readable(world)
     first = samples.submission(next_oid(), ins=dossier.ins, content=next_content())
     made = first["entry"][0]["resource"]
     made["title"] = "Consultation annuelle"
@@ -492,7 +517,7 @@ def lists(world: World, dossier: Dossier, doctor: Client) -> dict[str, str]:
     assert answer.status == 200, answer.body
     places = [entry["response"]["location"].split("/")[1] for entry in answer.json["entry"]]
     other = doctor.post("", samples.submission(next_oid(), ins=dossier.ins, content=next_content()))
-    return {
+    return dossier, {
         "set": places[0],
         "folder": places[3],
         "document": places[1],
@@ -502,13 +527,14 @@ def lists(world: World, dossier: Dossier, doctor: Client) -> dict[str, str]:
 
 
 @pytest.mark.statement("dmp-fhir 9.7/131")
-def test_the_submission_sets_are_found_without_folders(dossier: Dossier, doctor: Client, lists: dict[str, str]) -> None:
-    found = dossier.found(doctor, "code=submissionset&status=current", "List")
-    assert set(found) == {lists["set"], lists["other"]}
-    assert dossier.found(doctor, "code=folder", "List") == [lists["folder"]]
+def test_the_submission_sets_are_found_without_folders(world: World, lists: tuple[Dossier, dict[str, str]]) -> None:
+    (dossier, made), doctor = lists, world.doctor()
+    sets = {made["set"], made["other"]}
+    assert set(dossier.found(doctor, "code=submissionset&status=current", "List")) == sets
+    assert dossier.found(doctor, "code=folder", "List") == [made["folder"]]
     system = f"{samples.MHD}/CodeSystem/MHDlistTypes"
-    assert set(dossier.found(doctor, f"code={system}|submissionset", "List")) == set(found)
-    assert set(dossier.found(doctor, f"code={system.replace('https:', 'http:')}|submissionset", "List")) == set(found)
+    for spelling in (system, system.replace("https:", "http:")):
+        assert set(dossier.found(doctor, f"code={spelling}|submissionset", "List")) == sets
 
 
 @pytest.mark.statement("dmp-fhir 9.7/132", "dmp-fhir 9.7/133")
@@ -536,10 +562,11 @@ def test_the_submission_sets_are_found_without_folders(dossier: Dossier, doctor:
     ],
 )
 def test_lists_are_found_by_every_parameter(
-    dossier: Dossier, doctor: Client, lists: dict[str, str], query: str, names: str
+    world: World, lists: tuple[Dossier, dict[str, str]], query: str, names: str
 ) -> None:
-    found = dossier.found(doctor, query.format(**lists), "List")
-    assert set(found) == {lists[name] for name in names.split()}
+    dossier, made = lists
+    found = dossier.found(world.doctor(), query.format(**made), "List")
+    assert set(found) == {made[name] for name in names.split()}
 
 
 @pytest.mark.statement("dmp-fhir 9.7/133")

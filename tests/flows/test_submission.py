@@ -123,10 +123,10 @@ def test_urn_references_become_ids_everywhere_but_inside_contained_resources(wor
 
 @pytest.mark.statement("dmp-fhir 9.5/65")
 @pytest.mark.parametrize("kind", ["document", "collection", "searchset", "history", "message", "transaction-response"])
-def test_a_bundle_of_another_type_is_refused_on_the_base(dossier: Dossier, kind: str) -> None:
-    body = submission(dossier)
-    with nothing_stored(dossier.world, content_of(body)):
-        answer = post(dossier, {**body, "type": kind})
+def test_a_bundle_of_another_type_is_refused_on_the_base(shared: Dossier, kind: str) -> None:
+    body = submission(shared)
+    with nothing_stored(shared.world, content_of(body)):
+        answer = post(shared, {**body, "type": kind})
     assert_refused(answer, 400, at="Bundle.type")
 
 
@@ -252,13 +252,13 @@ REFUSED: list[tuple[str, Callable[[Json], None], str, str, str]] = [
     [pytest.param(spoil, code, place, id=f"9.5-{number}: {name}") for name, spoil, number, code, place in REFUSED],
 )
 def test_a_faulty_submission_is_422_names_the_entry_and_leaves_no_trace(
-    dossier: Dossier, spoil: Callable[[Json], None], code: str, place: str
+    shared: Dossier, spoil: Callable[[Json], None], code: str, place: str
 ) -> None:
-    body = submission(dossier)
+    body = submission(shared)
     content = content_of(body)
     spoil(body)
-    with nothing_stored(dossier.world, content):
-        answer = post(dossier, body)
+    with nothing_stored(shared.world, content):
+        answer = post(shared, body)
     assert_refused(answer, 422, *filter(None, [code]), at=place)
 
 
@@ -274,11 +274,11 @@ def test_subjects_that_differ_are_422_patient_discordant(world: World, dossier: 
 
 
 @pytest.mark.statement("dmp-fhir 9.5/70")
-def test_a_source_patient_with_another_ins_is_422_patient_discordant(dossier: Dossier) -> None:
-    body = submission(dossier)
+def test_a_source_patient_with_another_ins_is_422_patient_discordant(shared: Dossier) -> None:
+    body = submission(shared)
     resource(body, DOCUMENT)["contained"][-1]["identifier"][0]["value"] = samples.BASILE
-    with nothing_stored(dossier.world, content_of(body)):
-        answer = post(dossier, body)
+    with nothing_stored(shared.world, content_of(body)):
+        answer = post(shared, body)
     assert_refused(answer, 422, "patient-discordant", at="Bundle.entry[1].resource")
 
 
