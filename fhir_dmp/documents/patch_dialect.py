@@ -1,7 +1,8 @@
-"""The JSON Patch dialect of the PDSm guide: `/extension[url:'...']/valueBoolean` is no JSON Pointer, and is accepted.
+"""The JSON Patch dialect of the PDSm guide, made plain RFC 6902 before it is applied; everything else passes unchanged.
 
-Documented here because clients send it for archiving (TD3.3d). The filter becomes the index of the extension with
-that URL, or an upsert; everything else passes unchanged. The caller adds the Warning header when told so.
+`/extension[url:'...']/valueBoolean` is no JSON Pointer, and clients send it for archiving (TD3.3d): the filter becomes
+the index of the extension with that URL, or an upsert. `replace /securityLabel/0` means one label among others
+(TD3.3a, b), never the loss of what stood there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from fhir_dmp.documents.lifecycle import replace_label
+from fhir_dmp.documents.rules import Rules
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.json_patch import apply_operations
 from fhir_dmp.fhir.resource import Json
@@ -21,18 +24,52 @@ WARNING = '299 - "non standard JSON Pointer accepted"'
 
 _QUOTES = "'\"\u201c\u201d\u2018\u2019"
 _FILTER = re.compile(rf"/(modifierExtension|extension)\[url:\s*[{_QUOTES}]?([^\]{_QUOTES}]+)[{_QUOTES}]?\](/.*)?")
+_LABEL = re.compile(r"/securityLabel/(\d{1,4})(/.*)?")
 _BOOLEANS = {"true": True, "false": False}
 _WRITES = frozenset(("add", "replace"))
 
 
-def normalise_pointers(operations: Sequence[Json], resource: Json) -> tuple[list[Json], bool]:
-    """Return the operations as plain RFC 6902, one for one, and whether any of them used the dialect.
+def is_filtered(operations: Sequence[Json]) -> bool:
+    """Say whether an operation has the pointer with a filter, which is answered with the Warning header."""
+    return any(_FILTER.fullmatch(operation["path"]) for operation in operations)
+
+
+def meant_labels(operations: Sequence[Json], resource: Json, rules: Rules, *, precise: bool) -> list[Json]:
+    """Return the operations, one for one, in which `replace /securityLabel/{i}` gives all the labels it means. [3.7.3]
+
+    precise: the request says which version it knows (If-Match). A test of the same index before makes it precise, too.
+
+    Raises:
+        Unprocessable: no label, no such index, or label-ambigu.
+    """
+    found: list[Json] = []
+    tested: set[str] = set()
+    state = resource
+    for operation in operations:
+        match = _LABEL.fullmatch(operation["path"])
+        plain = operation
+        if match is not None and operation["op"] == "test":
+            tested.add(match[1])
+        elif match is not None and operation["op"] == "replace" and not match[2]:
+            known = precise or match[1] in tested
+            labels = replace_label(state, int(match[1]), operation["value"], rules, precise=known)
+            plain = {"op": "replace", "path": "/securityLabel", "value": labels}
+        found.append(plain)
+        try:
+            state = apply_operations(state, [plain])
+        except Unprocessable:
+            return [*found, *operations[len(found) :]]
+    return found
+
+
+def normalise_pointers(operations: Sequence[Json], resource: Json) -> list[Json]:
+    """Return the operations as plain RFC 6902, one for one.
 
     `add` and `replace` on an extension that is absent append it. The strings "true" and "false" become booleans where
     the pointer ends in valueBoolean. Each filter is resolved on the resource as the operations before it leave it.
     """
-    if not any(_FILTER.fullmatch(operation.get("path", "")) for operation in operations):
-        return list(operations), False
+    if not is_filtered(operations):
+        return list(operations)
     found: list[Json] = []
     state = resource
     for operation in operations:
@@ -42,8 +79,8 @@ def normalise_pointers(operations: Sequence[Json], resource: Json) -> tuple[list
             state = apply_operations(state, [plain])
         except Unprocessable:
             # The patch itself fails at this operation too, and then says so with its index.
-            return [*found, *operations[len(found) :]], True
-    return found, True
+            return [*found, *operations[len(found) :]]
+    return found
 
 
 def _plain(operation: Json, resource: Json) -> Json:

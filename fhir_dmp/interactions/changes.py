@@ -206,7 +206,12 @@ def check_match(current: Version | None, conditions: Preconditions) -> None:
 
 def patch(call: Call, key: Key, payload: Payload, services: Services, conditions: Preconditions) -> Change:
     """Decide a patch: 200 with a new version, or 200 unchanged when it says what is already so."""
-    return rewritten(call, key, lambda before: patching.apply(before, payload, services).resource, services, conditions)
+    precise = conditions.if_match is not None
+
+    def patched(before: Json) -> Json:
+        return patching.apply(before, payload, services, precise=precise)
+
+    return rewritten(call, key, patched, services, conditions)
 
 
 def rewritten(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from fhir_dmp.documents.patch_dialect import normalise_pointers
+from fhir_dmp.documents.patch_dialect import WARNING, is_filtered, meant_labels, normalise_pointers
 from fhir_dmp.errors import BadRequest, Unprocessable
 from fhir_dmp.fhir.fhirpath_patch import apply_fhirpath_patch, read_fhirpath_patch
 from fhir_dmp.fhir.json_patch import apply_json_patch, read_json_patch
@@ -14,37 +14,36 @@ from fhir_dmp.interactions.contents import stage
 from fhir_dmp.interactions.exchange import Payload
 from fhir_dmp.interactions.services import Services
 
-NON_STANDARD = '299 - "non standard JSON Pointer accepted"'
+_SHARED = ("DocumentReference", "List")
 
 
-@dataclass(frozen=True, slots=True)
-class Patched:
-    """The resource after the patch; warning: value of a Warning header to add."""
-
-    resource: Json
-    warning: str | None = None
-
-
-def apply(before: Json, payload: Payload, services: Services) -> Patched:
-    """Return the patched copy; nothing is written.
+def apply(before: Json, payload: Payload, services: Services, *, precise: bool = False) -> Json:
+    """Return the patched copy; nothing is written. precise: the client named the version that it knows.
 
     Raises:
         Unprocessable: a path that does not exist, a failed test, or a change of id, type or version.
         BadRequest: no patch at all.
     """
-    warning = None
     if isinstance(payload.patch, list):
-        operations, non_standard = payload.patch, False
-        if before.get("resourceType") in ("DocumentReference", "List"):
-            operations, non_standard = normalise_pointers(operations, before)
+        operations = payload.patch
+        if before.get("resourceType") in _SHARED:
+            operations = normalise_pointers(operations, before)
+        if before.get("resourceType") == "DocumentReference":
+            operations = meant_labels(operations, before, services.documents, precise=precise)
         after = apply_json_patch(before, operations)
-        warning = NON_STANDARD if non_standard else None
     elif payload.resource is not None:
         after = apply_fhirpath_patch(before, read_fhirpath_patch(payload.resource), services.structures)
     else:
         raise BadRequest("A patch needs a body: JSON Patch or a Parameters resource.", code="required")
     refuse_untouchable(before, after)
-    return Patched(after, warning)
+    return after
+
+
+def warnings(type_: str, payload: Payload) -> tuple[tuple[str, str], ...]:
+    """Return the headers that go with a patch whose pointers are tolerated, though they are none."""
+    if type_ in _SHARED and isinstance(payload.patch, list) and is_filtered(payload.patch):
+        return (("Warning", WARNING),)
+    return ()
 
 
 def unwrapped(payload: Payload, services: Services) -> Payload:

@@ -15,7 +15,7 @@ from fhir_dmp.interactions.folders import left_behind
 from fhir_dmp.interactions.read import key_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan, commit
-from fhir_dmp.ports import Version
+from fhir_dmp.ports import Key, Version
 
 #: Parameters that concern the form of the answer only.
 REPRESENTATION = frozenset({"_format", "_pretty", "_summary", "_elements"})
@@ -63,8 +63,13 @@ def update(call: Call, services: Services) -> Answer:
 
 def patch(call: Call, services: Services) -> Answer:
     """`PATCH [type]/[id]`."""
+    return _patched(call, key_of(call.path), services)
+
+
+def _patched(call: Call, key: Key, services: Services) -> Answer:
     body = patching.unwrapped(payload(call), services)
-    return finish(call, changes.patch(call, key_of(call.path), body, services, preconditions(call)), services)
+    patched = finish(call, changes.patch(call, key, body, services, preconditions(call)), services)
+    return replace(patched, headers=(*patched.headers, *patching.warnings(key.type, body)))
 
 
 def delete(call: Call, services: Services) -> Answer:
@@ -85,8 +90,7 @@ def conditional_patch(call: Call, services: Services) -> Answer:
     match = changes.conditional(call, call.path[0], criteria(call), services)
     if match is None:
         raise NotFound(f"No {call.path[0]} matches the criteria.")
-    body = patching.unwrapped(payload(call), services)
-    return finish(call, changes.patch(call, match.key, body, services, preconditions(call)), services)
+    return _patched(call, match.key, services)
 
 
 def conditional_delete(call: Call, services: Services) -> Answer:

@@ -1,4 +1,4 @@
-"""The archive request of the PDSm guide, whose path is no JSON Pointer."""
+"""The requests of the PDSm guide that say more, or less, than RFC 6902 reads in them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from fhir_dmp.documents.patch_dialect import normalise_pointers
+from fhir_dmp.documents.labels import base_label, visibility_label
+from fhir_dmp.documents.patch_dialect import is_filtered, meant_labels, normalise_pointers
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.json_patch import apply_json_patch
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.sharing import IS_ARCHIVED
+from tests.documents.record import rules
 
 ALIAS = "https://interop.esante.gouv.fr/ig/fhir/pdsm/SearchParameter/PDSm-isArchived"
 OTHER: Json = {"url": "urn:other", "valueString": "x"}
@@ -19,9 +21,9 @@ LIVE: Json = {**BARE, "extension": [OTHER, {"url": IS_ARCHIVED, "valueBoolean": 
 
 
 def _archived(resource: Json, path: str, value: Any = True, op: str = "replace") -> Json:
-    operations, nonstandard = normalise_pointers([{"op": op, "path": path, "value": value}], resource)
-    assert nonstandard
-    return apply_json_patch(resource, operations)
+    asked = [{"op": op, "path": path, "value": value}]
+    assert is_filtered(asked)
+    return apply_json_patch(resource, normalise_pointers(asked, resource))
 
 
 @pytest.mark.statement("dmp-fhir 9.9/172")
@@ -82,8 +84,7 @@ def test_each_filter_sees_what_the_operations_before_it_did() -> None:
         {"op": "replace", "path": path, "value": False},
         {"op": "test", "path": path, "value": "false"},
     ]
-    operations, nonstandard = normalise_pointers(steps, LIVE)
-    assert nonstandard
+    operations = normalise_pointers(steps, LIVE)
     assert [operation["path"] for operation in operations] == [
         "/extension/1/valueBoolean",
         "/extension/0",
@@ -96,7 +97,7 @@ def test_each_filter_sees_what_the_operations_before_it_did() -> None:
 @pytest.mark.parametrize("op", ["remove", "test"])
 def test_what_is_absent_cannot_be_removed_or_tested(op: str) -> None:
     path = f"/extension[url:'{IS_ARCHIVED}']/valueBoolean"
-    operations, _ = normalise_pointers([{"op": op, "path": path, "value": True}], BARE)
+    operations = normalise_pointers([{"op": op, "path": path, "value": True}], BARE)
     with pytest.raises(Unprocessable, match=rf"Operation 0 \({op}\)"):
         apply_json_patch(BARE, operations)
 
@@ -107,12 +108,51 @@ def test_a_patch_that_fails_earlier_still_fails_with_its_own_index() -> None:
         {"op": "test", "path": "/status", "value": "superseded"},
         {"op": "add", "path": path, "value": True},
     ]
-    operations, nonstandard = normalise_pointers(steps, BARE)
-    assert nonstandard
+    operations = normalise_pointers(steps, BARE)
     with pytest.raises(Unprocessable, match=r"Operation 0 \(test\)"):
         apply_json_patch(BARE, operations)
 
 
 def test_a_standard_patch_passes_untouched() -> None:
     steps: list[Json] = [{"op": "add", "path": "/extension/-", "value": {"url": ALIAS, "valueBoolean": "true"}}]
-    assert normalise_pointers(steps, BARE) == (steps, False)
+    assert not is_filtered(steps)
+    assert normalise_pointers(steps, BARE) == steps
+    assert meant_labels(steps, BARE, rules(), precise=False) == steps
+
+
+MASKED = visibility_label("MASQUE_PS")
+INVISIBLE = visibility_label("INVISIBLE_PATIENT")
+N = base_label()
+LABELLED: Json = {**BARE, "securityLabel": [INVISIBLE, N]}
+
+
+def _labelled(steps: list[Json], *, precise: bool = False) -> list[Json]:
+    operations = meant_labels(steps, LABELLED, rules(), precise=precise)
+    labels: list[Json] = apply_json_patch(LABELLED, operations)["securityLabel"]
+    return labels
+
+
+@pytest.mark.statement("dmp-fhir 9.9/157", "dmp-fhir 9.9/159")
+def test_each_label_is_replaced_on_what_the_operations_before_it_left() -> None:
+    mask, unmask = ({"op": "replace", "path": "/securityLabel/0", "value": value} for value in (MASKED, N))
+    assert _labelled([mask]) == [MASKED, INVISIBLE, N]
+    assert _labelled([unmask]) == [N]
+    assert _labelled([unmask, mask]) == [MASKED, N]
+    assert _labelled([mask, {"op": "remove", "path": "/securityLabel/1"}, unmask]) == [N]
+
+
+@pytest.mark.statement("dmp-fhir 9.9/160")
+def test_a_test_of_the_same_index_or_a_known_version_makes_a_replacement_precise() -> None:
+    mask, unmask = ({"op": "replace", "path": "/securityLabel/0", "value": value} for value in (MASKED, N))
+    code = {"op": "test", "path": "/securityLabel/0/coding/0/code", "value": "MASQUE_PS"}
+    elsewhere = {"op": "test", "path": "/securityLabel/1", "value": INVISIBLE}
+    assert _labelled([mask, code, unmask]) == [INVISIBLE, N]
+    assert _labelled([mask, unmask], precise=True) == [INVISIBLE, N]
+    with pytest.raises(Unprocessable, match="Several visibility labels"):
+        _labelled([mask, elsewhere, unmask])
+
+
+def test_a_label_patch_that_fails_earlier_still_fails_with_its_own_index() -> None:
+    failing = {"op": "test", "path": "/status", "value": "superseded"}
+    with pytest.raises(Unprocessable, match=r"Operation 0 \(test\)"):
+        _labelled([failing, {"op": "replace", "path": "/securityLabel/0", "value": N}])
