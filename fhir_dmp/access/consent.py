@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from enum import StrEnum
 
-from fhir_dmp.access.parties import Party, PartyKind, codings, listed, local, objects, parties
+from fhir_dmp.access.parties import Party, PartyKind, codings, listed, local, parties
 from fhir_dmp.fhir.dates import ALWAYS, NEVER, covered, validity
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import ACT_REASON
 
@@ -123,10 +124,10 @@ def statements(consent: Json, reading: Reading) -> Iterator[Statement]:
     if not outer.purposes and implied:
         outer = replace(outer, purposes=implied)
     yield outer
-    for inner in objects(provision.get("provision")):
+    for inner in objects_of(provision.get("provision")):
         exception = _statement(consent, kind, inner, reading, outer)
         yield exception
-        if objects(inner.get("provision")):
+        if objects_of(inner.get("provision")):
             # A third level is refused at the door; a stored one cannot be trusted to permit anything.
             yield replace(exception, permit=False, purposes=frozenset())
 
@@ -147,7 +148,7 @@ def _base(consent: Json, kind: ConsentKind, reading: Reading) -> Statement:
 def _statement(consent: Json, kind: ConsentKind, provision: Json, reading: Reading, outer: Statement) -> Statement:
     low, high = validity(provision.get("period"), reading.zone)
     named: list[Party] = []
-    for actor in objects(provision.get("actor")):
+    for actor in objects_of(provision.get("actor")):
         named.extend(parties(actor.get("reference"), consent, reading.directory))
     purposes = frozenset(code for system, code in codings(provision.get("purpose")) if system in (ACT_REASON, ""))
     return Statement(
@@ -169,10 +170,10 @@ def _delegated(consent: Json, canonical_base: str) -> tuple[frozenset[str], froz
     """Return (rights, document classes) of extension dmp-delegation: sub-extensions `right` and `class`."""
     rights: set[str] = set()
     classes: set[str] = set()
-    for extension in objects(consent.get("extension")):
+    for extension in objects_of(consent.get("extension")):
         if extension.get("url") != f"{canonical_base}/StructureDefinition/dmp-delegation":
             continue
-        for part in objects(extension.get("extension")):
+        for part in objects_of(extension.get("extension")):
             if part.get("url") == "right" and isinstance(part.get("valueCode"), str):
                 rights.add(part["valueCode"])
             elif part.get("url") == "class":
@@ -203,10 +204,10 @@ def subject_of(consent: Json) -> str | None:
 
 def actor_references(consent: Json) -> Iterator[Json]:
     """Yield every actor reference of a Consent, nested provisions included."""
-    waiting = objects(consent.get("provision"))
+    waiting = objects_of(consent.get("provision"))
     while waiting:
         provision = waiting.pop()
-        waiting.extend(objects(provision.get("provision")))
+        waiting.extend(objects_of(provision.get("provision")))
         for actor in listed(provision.get("actor")):
             if isinstance(actor, dict) and isinstance(actor.get("reference"), dict):
                 yield actor["reference"]

@@ -24,10 +24,11 @@ from fhir_dmp.access.consent import (
 from fhir_dmp.access.decision import Decision, Effect
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import health_profession
-from fhir_dmp.access.parties import Party, PartyKind, codings, is_caller, objects, parties
+from fhir_dmp.access.parties import Party, PartyKind, codings, is_caller, parties
 from fhir_dmp.access.relation import active_delegation
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.dates import covered
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.patients.consents import profession_extension
@@ -97,7 +98,7 @@ def _common(consent: Json) -> Iterator[Issue]:
         yield _issue("Consent.scope must be patient-privacy.", "Consent.scope", "value")
     if consent.get("patient") and subject_of(consent) is None:
         yield _issue("Consent.patient must be a reference Patient/id.", "Consent.patient", "value")
-    if not consent.get("policyRule") and not any(policy.get("uri") for policy in objects(consent.get("policy"))):
+    if not consent.get("policyRule") and not any(policy.get("uri") for policy in objects_of(consent.get("policy"))):
         yield _issue("Consent needs policy.uri or policyRule.", "Consent.policy", "required")
     if consent.get("verification"):
         yield _issue("Consent.verification is not allowed by this profile.", "Consent.verification", "structure")
@@ -113,17 +114,17 @@ def _provision(consent: Json, provision: Json, kind: ConsentKind, reading: Readi
     rule, place = _KINDS[kind], "Consent.provision"
     if provision.get("type") not in rule.types:
         yield _issue(f"A consent of kind {kind} must be of type {' or '.join(rule.types)}.", f"{place}.type")
-    actors = objects(provision.get("actor"))
+    actors = objects_of(provision.get("actor"))
     if rule.needed and not actors:
         yield _issue(f"A consent of kind {kind} must name an actor.", f"{place}.actor", "required")
     yield from _period(consent, provision, rule, reading)
     yield from _level(consent, provision, kind, reading, place)
-    for index, inner in enumerate(objects(provision.get("provision"))):
+    for index, inner in enumerate(objects_of(provision.get("provision"))):
         inside = f"{place}.provision[{index}]"
         if inner.get("type") not in ("permit", "deny"):
             yield _issue("A nested provision must permit or deny.", f"{inside}.type", "required")
         yield from _level(consent, inner, kind, reading, inside)
-        if objects(inner.get("provision")):
+        if objects_of(inner.get("provision")):
             yield _issue("A third level of provisions is not supported.", f"{inside}.provision", "not-supported")
 
 
@@ -155,7 +156,7 @@ def _level(consent: Json, provision: Json, kind: ConsentKind, reading: Reading, 
         extra = {code for _, code in codings(provision.get("purpose"))} - rule.purposes
         if extra:
             yield _issue(f"These purposes do not fit the kind {kind}.", f"{place}.purpose")
-    for index, actor in enumerate(objects(provision.get("actor"))):
+    for index, actor in enumerate(objects_of(provision.get("actor"))):
         yield from _actor(consent, actor, kind, reading, f"{place}.actor[{index}]")
 
 
@@ -228,12 +229,12 @@ def may_write_consent(
 def _professions(consent: Json, reading: Reading) -> Iterator[tuple[Party, str, str]]:
     """Yield the professions that a Consent keeps of its actors, as `$dmp-autoriser` recorded them."""
     url = profession_extension(reading.canonical_base)
-    waiting = objects(consent.get("provision"))
+    waiting = objects_of(consent.get("provision"))
     while waiting:
         provision = waiting.pop()
-        waiting.extend(objects(provision.get("provision")))
-        for actor in objects(provision.get("actor")):
-            for extension in objects(actor.get("extension")):
+        waiting.extend(objects_of(provision.get("provision")))
+        for actor in objects_of(provision.get("actor")):
+            for extension in objects_of(actor.get("extension")):
                 if extension.get("url") == url:
                     for party in parties(actor.get("reference"), consent, reading.directory):
                         for system, code in codings(extension.get("valueCoding")):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fhir_dmp.access.decision import CHANGES, READS, WRITES, Decision, Effect, Op, Relation, Rules
-from fhir_dmp.access.facts import Dossier, PatientFacts
+from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import health_profession
 from fhir_dmp.access.relation import (
     active_app,
@@ -23,6 +23,7 @@ from fhir_dmp.access.relation import (
     team_consent,
 )
 from fhir_dmp.identity.caller import Actor, Caller, Mode
+from fhir_dmp.patients.dossier import Status
 
 HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
 INSTITUTIONS = frozenset({Actor.STRUCTURE, Actor.FEEDER})
@@ -115,12 +116,12 @@ def _record(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decisi
         return None
     if op is Op.EXIST:
         return _existence(caller, facts, rules)
-    if facts.dossier is Dossier.NONE:
+    if facts.dossier is Status.NONE:
         return _deny("B3", op, "no-dmp", 422) if op is Op.CREATE else _absent("B2", op)
-    if facts.dossier is Dossier.OPPOSED:
+    if facts.dossier is Status.OPPOSED:
         own_choice = caller.actor in HOLDERS and op in (Op.CONSENT_WRITE, Op.HISTORY)
         return None if own_choice else _deny("B3", op, "no-dmp")
-    if facts.dossier is Dossier.CLOSED:
+    if facts.dossier is Status.CLOSED:
         return _closed(caller, op, facts, rules)
     if op is Op.REOPEN:
         return _deny("C21", op, "default-deny")
@@ -130,7 +131,7 @@ def _record(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decisi
 def _existence(caller: Caller, facts: PatientFacts, rules: Rules) -> Decision:
     if caller.actor is Actor.REPRESENTATIVE and not is_representative(caller, facts, rules):
         return _absent("C3", Op.EXIST)
-    row = {Dossier.CLOSED: "B4", Dossier.ACTIVE: "4.5"}.get(facts.dossier, "B1")
+    row = {Status.CLOSED: "B4", Status.ACTIVE: "4.5"}.get(facts.dossier, "B1")
     decided = _permit(row, Op.EXIST, Relation.NONE)
     blocked = block_on(caller, facts)
     if blocked is None:
@@ -164,7 +165,7 @@ def _person(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decisi
     if caller.actor is Actor.DELEGATE:
         return _with_app(caller, _delegate(caller, op, facts), facts)
     if caller.actor is Actor.AUDITOR:
-        row = "B6" if facts.dossier is Dossier.CLOSED else "C20"
+        row = "B6" if facts.dossier is Status.CLOSED else "C20"
         return _permit(row, op, Relation.NONE) if op is Op.HISTORY else _deny("C21", op, "default-deny")
     if caller.actor is Actor.PROFESSIONAL or caller.actor in INSTITUTIONS:
         return _professional(caller, op, facts, rules)

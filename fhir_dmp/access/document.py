@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_dmp.access.parties import codings, identifiers, local, objects, target
+from fhir_dmp.access.parties import codings, identifiers, local, target
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology import visibility
 from fhir_dmp.terminology.aliases import (
@@ -130,7 +131,7 @@ class _People:
         self.references: set[str] = set()
         self.producers: set[str] = set()
         self.types: set[str] = set()
-        for reference in objects(references):
+        for reference in objects_of(references):
             resource = self._add(reference, holder)
             place = local(reference) or ""
             type_ = resource.get("resourceType") if resource else place.partition("/")[0] or reference.get("type")
@@ -150,7 +151,7 @@ class _People:
         resource = target(reference, holder, {})
         if resource is not None:
             self._identified(resource)
-            qualifications = [part.get("code") for part in objects(resource.get("qualification"))]
+            qualifications = [part.get("code") for part in objects_of(resource.get("qualification"))]
             for value in (resource.get("code"), resource.get("specialty"), resource.get("type"), *qualifications):
                 self.producers.update(code for system, code in codings(value) if _tells_producer(system))
         return resource

@@ -9,26 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from enum import StrEnum
 
 from fhir_dmp.access.consent import ConsentKind, Reading, Statement, consent_kind, kinds_of, statements, subject_of
-from fhir_dmp.access.parties import Party, PartyKind, codings, identifiers, local, objects, parties
+from fhir_dmp.access.parties import Party, PartyKind, codings, identifiers, local, parties
 from fhir_dmp.fhir.ages import full_years, next_midnight
 from fhir_dmp.fhir.dates import NEVER, validity
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.patients.dossier import Status
 from fhir_dmp.terminology.national import CLOSING
 
 #: Relationships of a legal protection measure of an adult: HL7 guardian and mandates; French guardianships.
 PROTECTION = frozenset({"GUARD", "POWATT", "DPOWATT", "HPOWATT", "SPOWATT", "TUTEUR", "CURATEUR", "MSVG", "MANDATAIRE"})
-
-
-class Dossier(StrEnum):
-    """The state of a record."""
-
-    NONE = "none"
-    ACTIVE = "active"
-    CLOSED = "closed"
-    OPPOSED = "opposed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,7 @@ class PatientFacts:
     """
 
     patient: str
-    dossier: Dossier
+    dossier: Status
     now_ms: int
     zone: tzinfo = UTC
     birth: str | None = None
@@ -106,7 +98,7 @@ def patient_facts(
     zone: where dates without offset are read.
     """
     if patient is None:
-        return PatientFacts("", Dossier.NONE, now_ms, zone)
+        return PatientFacts("", Status.NONE, now_ms, zone)
     name = str(patient.get("id", ""))
     reading = Reading(directory, zone, canonical_base)
     mine = [consent for consent in consents if subject_of(consent) == f"Patient/{name}"]
@@ -145,7 +137,7 @@ def _bounds(said: Sequence[Statement], directory: Mapping[str, Json], now_ms: in
         yield statement.high_ms
     for resource in directory.values():
         if resource.get("resourceType") in ("CareTeam", "RelatedPerson"):
-            for part in (resource, *objects(resource.get("participant"))):
+            for part in (resource, *objects_of(resource.get("participant"))):
                 yield from validity(part.get("period"), zone)
 
 
@@ -157,7 +149,7 @@ def _is_secret(statement: Statement) -> bool:
     return all(party.kind is PartyKind.RELATIVE for party in statement.parties)
 
 
-def _dossier(patient: Json, consents: Sequence[Json], current: Sequence[Statement], base: str) -> Dossier:
+def _dossier(patient: Json, consents: Sequence[Json], current: Sequence[Statement], base: str) -> Status:
     openings = [consent for consent in consents if consent_kind(consent, base) is ConsentKind.OPENING]
     ever = any(
         isinstance(consent.get("provision"), dict)
@@ -165,18 +157,18 @@ def _dossier(patient: Json, consents: Sequence[Json], current: Sequence[Statemen
         and consent.get("status") in ("active", "inactive")
         for consent in openings
     )
-    closed = any(extension.get("url") == CLOSING for extension in objects(patient.get("extension")))
+    closed = any(extension.get("url") == CLOSING for extension in objects_of(patient.get("extension")))
     denied = any(s.kind is ConsentKind.OPENING and not s.permit for s in current)
     permitted = any(s.kind is ConsentKind.OPENING and s.permit for s in current)
     active = patient.get("active") is not False
     if closed and not (active and permitted and not denied):
-        return Dossier.CLOSED
+        return Status.CLOSED
     if denied:
-        return Dossier.CLOSED if ever else Dossier.OPPOSED
+        return Status.CLOSED if ever else Status.OPPOSED
     if permitted and active:
-        return Dossier.ACTIVE
+        return Status.ACTIVE
     # Opened once, and neither open now nor said to be closed: nothing is shown rather than too much.
-    return Dossier.CLOSED if ever else Dossier.NONE
+    return Status.CLOSED if ever else Status.NONE
 
 
 def _professionals(found: Sequence[Party]) -> Iterator[str]:
@@ -185,7 +177,7 @@ def _professionals(found: Sequence[Party]) -> Iterator[str]:
 
 def _doctors(patient: Json, consents: Sequence[Json], current: Sequence[Statement], reading: Reading) -> frozenset[str]:
     named: set[str] = set()
-    for reference in objects(patient.get("generalPractitioner")):
+    for reference in objects_of(patient.get("generalPractitioner")):
         named.update(_professionals(parties(reference, patient, reading.directory)))
     told: set[str] = set()
     for consent in consents:
@@ -219,7 +211,7 @@ def _members(directory: Mapping[str, Json], patient: str, now_ms: int, reading: 
             continue
         if resource.get("status") != "active" or not _holds(resource.get("period"), now_ms, reading.zone):
             continue
-        for participant in objects(resource.get("participant")):
+        for participant in objects_of(resource.get("participant")):
             if _holds(participant.get("period"), now_ms, reading.zone):
                 for party in parties(participant.get("member"), resource, directory):
                     yield Membership(place, party)
@@ -245,5 +237,5 @@ def _representatives(
 
 def _links_to(person: Json, place: str) -> bool:
     return person.get("resourceType") == "Person" and any(
-        local(link.get("target")) == place for link in objects(person.get("link"))
+        local(link.get("target")) == place for link in objects_of(person.get("link"))
     )

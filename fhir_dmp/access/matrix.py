@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.terminology.aliases import NOS, PROFESSION, TRAINING
 
-TITLE = "urn:oid:1.2.250.1.213.1.6.1.109"
-SOCIAL = "urn:oid:1.2.250.1.213.1.6.1.4"
 ROLE_BASED = "urn:oid:1.2.250.1.213.1.6.1.140"
 
 #: Other spellings of the systems of professions.

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Decision, Effect, Op, Relation, Rules
-from fhir_dmp.access.facts import Dossier, PatientFacts
+from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import is_doctor_by_profession
 from fhir_dmp.access.relation import authorisation, is_doctor
 from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.patients.dossier import Status
 from fhir_dmp.patients.parameters import Who
 from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
 
@@ -58,7 +59,7 @@ def may_operate(caller: Caller, operation: str, facts: PatientFacts, rules: Rule
     gate = GATES[operation]
     if caller.actor not in gate.actors:
         return _deny("default-deny", "C21")
-    decided = enter(caller, Op.CONSENT_WRITE, replace(facts, dossier=Dossier.ACTIVE), rules)
+    decided = enter(caller, Op.CONSENT_WRITE, replace(facts, dossier=Status.ACTIVE), rules)
     if not decided.permitted or caller.actor is not Actor.PROFESSIONAL:
         return decided
     if gate.own and not is_own(caller, who):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE, canonical_identifier
@@ -48,17 +49,13 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def objects(value: Any) -> list[Json]:
-    """Return the objects of a JSON array, or of a single object."""
-    if isinstance(value, dict):
-        return [value]
-    return [part for part in listed(value) if isinstance(part, dict)]
-
-
 def codings(value: Any) -> Iterator[tuple[str, str]]:
-    """Yield (system, code) of a CodeableConcept, a list of them, or a Coding; absent parts are empty."""
-    for concept in objects(value):
-        for coding in objects(concept["coding"]) if "coding" in concept else [concept]:
+    """Yield (system, code) of a CodeableConcept, a list of them, or a Coding; absent systems are empty.
+
+    Unlike `codings_of`, a blank code counts: a label that says nothing is one that is not understood.
+    """
+    for concept in objects_of(value):
+        for coding in objects_of(concept["coding"]) if "coding" in concept else [concept]:
             system, code = coding.get("system"), coding.get("code")
             if isinstance(code, str):
                 yield (system if isinstance(system, str) else ""), code
@@ -66,7 +63,7 @@ def codings(value: Any) -> Iterator[tuple[str, str]]:
 
 def identifiers(value: Any) -> Iterator[tuple[str, str]]:
     """Yield (system, value) of identifiers in their national form."""
-    for identifier in objects(value):
+    for identifier in objects_of(value):
         system, text = identifier.get("system"), identifier.get("value")
         if isinstance(text, str) and text:
             yield canonical_identifier(system if isinstance(system, str) else "", text)
@@ -86,7 +83,7 @@ def target(reference: Any, holder: Json, directory: Mapping[str, Json]) -> Json 
     if place is None:
         return None
     if place.startswith("#"):
-        return next((part for part in objects(holder.get("contained")) if part.get("id") == place[1:]), None)
+        return next((part for part in objects_of(holder.get("contained")) if part.get("id") == place[1:]), None)
     return directory.get(place)
 
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from fhir_dmp.access.consent import ConsentKind, Reading, consent_kind, statements
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import is_doctor_by_profession, is_health_profession
-from fhir_dmp.access.parties import Party, PartyKind, codings, objects, parties, target
+from fhir_dmp.access.parties import Party, PartyKind, codings, parties, target
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients.consents import profession_extension
-from fhir_dmp.patients.dossier import Status
 from fhir_dmp.patients.parameters import Who
 from fhir_dmp.patients.state import DossierState, Right
 from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
@@ -26,11 +26,11 @@ def dossier_state(patient: Held, consents: Sequence[Held], facts: PatientFacts, 
     """Return the state of one dossier. consents: all of its Consents, newest first; facts: read from the same."""
     return DossierState(
         patient=patient,
-        status=Status(facts.dossier.value),
+        status=facts.dossier,
         rights=tuple(_right(held, facts, reading) for held in consents),
         practitioners=tuple(
             _whom(parties(reference, patient.resource, reading.directory))
-            for reference in objects(patient.resource.get("generalPractitioner"))
+            for reference in objects_of(patient.resource.get("generalPractitioner"))
         ),
         doctors=facts.doctors,
     )
@@ -48,7 +48,8 @@ def _right(held: Held, facts: PatientFacts, reading: Reading) -> Right:
         current=said is not None and said.holds_at(facts.now_ms),
         permit=outer.get("type") == "permit",
         actors=tuple(
-            _whom(parties(actor.get("reference"), consent, reading.directory)) for actor in objects(outer.get("actor"))
+            _whom(parties(actor.get("reference"), consent, reading.directory))
+            for actor in objects_of(outer.get("actor"))
         ),
     )
 
@@ -72,7 +73,7 @@ def is_known_doctor(number: str, consents: Sequence[Json], reading: Reading) -> 
 
 def _professions(resource: Json, reading: Reading) -> list[tuple[str, str]]:
     if resource.get("resourceType") == "Practitioner":
-        return [pair for part in objects(resource.get("qualification")) for pair in codings(part.get("code"))]
+        return [pair for part in objects_of(resource.get("qualification")) for pair in codings(part.get("code"))]
     if resource.get("resourceType") == "PractitionerRole":
         practitioner = target(resource.get("practitioner"), resource, reading.directory)
         inherited = _professions(practitioner, reading) if practitioner else []
@@ -85,11 +86,11 @@ def _recorded(consents: Sequence[Json], reading: Reading) -> list[tuple[tuple[Pa
     for consent in consents:
         if consent_kind(consent, reading.canonical_base) is not ConsentKind.AUTHORISATION:
             continue
-        for provision in objects(consent.get("provision")):
-            for actor in objects(provision.get("actor")):
+        for provision in objects_of(consent.get("provision")):
+            for actor in objects_of(provision.get("actor")):
                 proved = [
                     pair
-                    for extension in objects(actor.get("extension"))
+                    for extension in objects_of(actor.get("extension"))
                     if extension.get("url") == profession_extension(reading.canonical_base)
                     for pair in codings(extension.get("valueCoding"))
                 ]

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fhir_dmp.access.decision import Decision, Effect, Op
-from fhir_dmp.access.parties import local, objects
+from fhir_dmp.access.parties import local
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.search.query import AnyTerm, Everything, Node, Nothing, PatientCriterion, Term
@@ -107,8 +108,13 @@ def patient_of(resource: Json) -> str | None:
         place = local(resource.get(name))
         if place is not None and place.startswith("Patient/"):
             return place
-    actors = [part.get("actor") for part in objects(resource.get("participant"))]
-    for reference in [*actors, *objects(resource.get("actor")), *objects(resource.get("target")), *_members(resource)]:
+    actors = [part.get("actor") for part in objects_of(resource.get("participant"))]
+    for reference in [
+        *actors,
+        *objects_of(resource.get("actor")),
+        *objects_of(resource.get("target")),
+        *_members(resource),
+    ]:
         place = local(reference)
         if place is not None and place.startswith("Patient/"):
             return place
@@ -116,8 +122,8 @@ def patient_of(resource: Json) -> str | None:
 
 
 def _members(resource: Json) -> list[object]:
-    links = [link.get("target") for link in objects(resource.get("link"))]
-    return [*(member.get("entity") for member in objects(resource.get("member"))), *links]
+    links = [link.get("target") for link in objects_of(resource.get("link"))]
+    return [*(member.get("entity") for member in objects_of(resource.get("member"))), *links]
 
 
 def of_record(type_: str, patient: str) -> Node:

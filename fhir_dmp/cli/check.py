@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 #: Before this moment (2025-01-01) a clock cannot be right.
 _EARLIEST_S = 1_735_689_600
+#: Faults that are named before the rest is counted.
+_SHOWN = 5
 
 
 @click.command("check")
-def command() -> None:
+@click.option("--deep", is_flag=True, help="Compare every index row with its resource, too (SQLite; takes a while).")
+def command(deep: bool) -> None:
     """Check configuration, store, keys, clock and mail; exit status 1 when one of them fails.
 
     Example: fhir-dmp check
@@ -32,6 +35,8 @@ def command() -> None:
         sys.exit(1)
     click.echo("configuration  ok")
     parts: dict[str, Callable[[Settings], str]] = {"store": _store, "keys": _keys, "clock": _clock, "mail": _mail}
+    if deep:
+        parts["contents"] = _contents
     failed = False
     for name, examine in parts.items():
         try:
@@ -50,6 +55,25 @@ def _store(settings: Settings) -> str:
         stored = sum(services.store.types().values())
         kind = settings.store.url.partition(":")[0]
         return f"{kind}, {stored} resources, {'transactions' if services.store.transactional else 'no transactions'}"
+
+
+def _contents(settings: Settings) -> str:
+    """Verify a SQLite file from end to end.
+
+    Raises:
+        OSError: naming the first things that are wrong.
+    """
+    from fhir_dmp.cli.opening import opened
+    from fhir_dmp.store.sqlite.store import SqliteStore
+
+    with opened(settings) as services:
+        if not isinstance(services.store, SqliteStore):
+            return "not offered for this store"
+        wrong = services.store.verify(services.terms)
+    if wrong:
+        more = f" (and {len(wrong) - _SHOWN} more)" if len(wrong) > _SHOWN else ""
+        raise OSError(f"{'; '.join(wrong[:_SHOWN])}{more}: restore a backup; after an upgrade, run reindex first")
+    return "every index row agrees with its resource"
 
 
 def _keys(settings: Settings) -> str:

@@ -48,7 +48,17 @@ def command(
         os.environ["DMP_STORE_URL"] = store
     if demo:
         os.environ.setdefault("DMP_IDENTITY_INS_TEST_ALLOWED", "true")
+        _declare_regulators()
     _run(demo)
+
+
+def _declare_regulators() -> None:
+    """Let the regulator of the demonstration be one, where no centre is configured."""
+    from fhir_dmp import configuration
+    from fhir_dmp.demo.people import HOSPITAL
+
+    if not configuration.load().access.regulation_centres:
+        os.environ["DMP_ACCESS_REGULATION_CENTRES"] = HOSPITAL
 
 
 def _run(demo: bool) -> None:

@@ -121,17 +121,39 @@ def _narrative(div: str, resolve: Resolve) -> str:
 
 def link_values(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield (text, FHIRPath) of every Reference.reference, contained resources included."""
+    found: list[tuple[str, _Steps]] = []
+    _collect(value, (), found)
+    for text, steps in found:
+        yield text, path + "".join(_shown(steps))
+
+
+#: The way to an element: the last step, and the way before it. Only the few that end at a link are written out.
+_Steps = tuple[Any, ...]
+
+
+def _collect(value: Any, steps: _Steps, found: list[tuple[str, _Steps]]) -> None:
     if isinstance(value, dict):
         reference = value.get("reference")
         if isinstance(reference, str):
-            yield reference, f"{path}.reference"
+            found.append((reference, ("reference", steps)))
         for key, part in value.items():
-            if isinstance(part, dict | list):
-                yield from link_values(part, f"{path}.{key}")
+            if isinstance(part, _CONTAINERS):
+                _collect(part, (key, steps), found)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            if isinstance(part, dict | list):
-                yield from link_values(part, f"{path}[{index}]")
+            if isinstance(part, _CONTAINERS):
+                _collect(part, (index, steps), found)
+
+
+_CONTAINERS = (dict, list)
+
+
+def _shown(steps: _Steps) -> list[str]:
+    shown: list[str] = []
+    while steps:
+        step, steps = steps
+        shown.append(f"[{step}]" if isinstance(step, int) else f".{step}")
+    return shown[::-1]
 
 
 def uuid_id(identifier: tuple[str, str]) -> str | None:

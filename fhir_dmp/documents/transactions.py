@@ -1,4 +1,4 @@
-"""The register of document transactions: how a request is recognised, and what it is called in the audit trail.
+"""The register of document transactions: what the guides and the audit trail call each.
 
 [dmp-fhir 3.0 to 3.7]
 """
@@ -6,11 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from fhir_dmp.documents.slices import is_submission
-from fhir_dmp.fhir.resource import Json
-
-IHE_EVENTS = "urn:ihe:event-type-code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +24,3 @@ FIND_LISTS = Transaction("TD3.1a", "iti-66", "ITI-66", "Find document lists")
 FIND_DOCUMENTS = Transaction("TD3.1a", "iti-67", "ITI-67", "Find document references")
 RETRIEVE = Transaction("TD3.2", "iti-68", "ITI-68", "Retrieve document")
 TRANSACTIONS = (PROVIDE, PUBLISH, FIND_LISTS, FIND_DOCUMENTS, RETRIEVE)
-
-
-def of_body(resource: Json) -> Transaction | None:
-    """Return the transaction that a posted resource asks for, None when the generic rules apply to it.
-
-    Creating a DocumentReference always publishes a document; there is no other way than these two to add one.
-    """
-    if resource.get("resourceType") == "Bundle":
-        return PROVIDE if is_submission(resource) else None
-    return PUBLISH if resource.get("resourceType") == "DocumentReference" else None

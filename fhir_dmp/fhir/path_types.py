@@ -75,7 +75,6 @@ _SHAPES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("Quantity", "Age", "Count", "Distance", "Duration"), _QUANTITY),
 }
 _ANY = frozenset(("Element", "BackboneElement"))
-_RESOURCES = frozenset(("Resource", "DomainResource"))
 _NOT_DOMAIN = frozenset(("Bundle", "Binary", "Parameters"))
 
 DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
@@ -102,11 +101,6 @@ def choice_of(key: str) -> tuple[str, str] | None:
             if suffix is not None and key[:position] in CHOICES:
                 return key[:position], suffix
     return None
-
-
-def choice_key(name: str, type_: str) -> str:
-    """Return the JSON name of a choice element: value and dateTime give `valueDateTime`."""
-    return name + type_[0].upper() + type_[1:]
 
 
 def is_kind_of(actual: str, wanted: str) -> bool:

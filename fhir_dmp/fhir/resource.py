@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -58,6 +58,7 @@ def _constant(text: str) -> Any:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_int=_integer, parse_constant=_constant)
+_escapes = re.compile(r"\\(?:u(?:00[01]|[dD][89a-fA-F])|[bf])")
 _forbidden = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 
 
@@ -92,14 +93,32 @@ def parse_any(body: bytes) -> Any:
         ) from error
     except RecursionError as error:
         raise BadRequest("The JSON is nested too deeply.", code="structure") from error
-    _check(value, "", 1)
+    _check_nesting(value, 1)
+    # The parser refuses such characters as they are: only an escape can bring them in, and most bodies have none.
+    if _escapes.search(text):
+        _check_strings(value, "")
     return value
 
 
-def _check(value: Any, path: str, depth: int) -> None:
-    """Refuse what no FHIR JSON may hold, wherever it stands."""
+def _check_nesting(value: Any, depth: int) -> None:
+    """Refuse property names and depths that no FHIR JSON may have."""
     if depth > MAX_DEPTH:
         raise BadRequest(f"The JSON is nested deeper than {MAX_DEPTH} levels.", code="structure")
+    parts: Iterable[Any] = value
+    if type(value) is dict:
+        for key in value:
+            if not key.isprintable():
+                raise BadRequest("A property name holds a control character.", code="structure")
+        parts = value.values()
+    elif type(value) is not list:
+        return
+    for part in parts:
+        if type(part) is dict or type(part) is list:
+            _check_nesting(part, depth + 1)
+
+
+def _check_strings(value: Any, path: str) -> None:
+    """Refuse what no FHIR string may hold, and say where it stands."""
     if isinstance(value, str):
         if not value.isprintable() and _forbidden.search(value):
             raise BadRequest(
@@ -109,12 +128,10 @@ def _check(value: Any, path: str, depth: int) -> None:
             )
     elif isinstance(value, dict):
         for key, part in value.items():
-            if not key.isprintable():
-                raise BadRequest("A property name holds a control character.", code="structure")
-            _check(part, f"{path}.{key}" if path else key, depth + 1)
+            _check_strings(part, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            _check(part, f"{path}[{index}]", depth + 1)
+            _check_strings(part, f"{path}[{index}]")
 
 
 def parse_stored(body: bytes) -> Json:

@@ -136,14 +136,15 @@ def _shortest(permissions: Mapping[tuple[str, str], frozenset[str]]) -> tuple[Sc
     return tuple(sorted(kept, key=lambda s: (CONTEXTS.index(s.context), s.type != "*", s.type)))
 
 
+# Patient.u is for contact data (TD1.3): the identity of a Patient never changes by an update.
 _PATIENT = (
     "patient/*.rs patient/DocumentReference.cu patient/Binary.c patient/Consent.crus patient/AuditEvent.rs "
-    "patient/Observation.c"
+    "patient/Observation.c patient/Patient.u"
 )
 _PROFESSIONAL = " ".join(
     f"{context}/{permission}"
     for context in ("patient", "user")
-    for permission in ("*.rs", "DocumentReference.crud", "Binary.cr", "List.crs", "Consent.crus")
+    for permission in ("*.rs", "DocumentReference.crud", "Binary.cr", "List.crs", "Consent.crus", "Patient.u")
 )
 # A delegate reads and feeds for the holder, without a right on consents or a look into the access history: a wildcard
 # would include both.

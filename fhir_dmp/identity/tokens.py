@@ -74,7 +74,7 @@ def claims_of(caller: Caller, *, issuer: str, audience: str, validity: Validity,
         "exp": validity.expires,
         "scope": dump(caller.scopes),
         "patient": caller.patient,
-        "fhirUser": f"Patient/{caller.patient}" if caller.actor is Actor.PATIENT else None,
+        "fhirUser": f"Patient/{caller.patient}" if caller.actor is Actor.PATIENT else caller.fhir_user,
         "extensions": {"ihe_iua": _present(iua)},
         "dmp": _private(caller),
     }
@@ -90,6 +90,9 @@ def _private(caller: Caller) -> dict[str, Any]:
             "regulator": caller.regulator or None,
             "rep_of": caller.patient if caller.actor is Actor.REPRESENTATIVE else None,
             "delegation": list(caller.delegation) or None,
+            "secteur": caller.sector or None,
+            "app": caller.app,
+            "app_classes": None if caller.app_classes is None else list(caller.app_classes),
             "btg_reason": reason,
             "btg_reason_hash": hashlib.sha256(reason.encode()).hexdigest() if reason else None,
         }
@@ -211,6 +214,11 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         jti=_optional(claims.get("jti")),
         issuer=_text(claims["iss"]),
         delegation=_strings(own.get("delegation", ())),
+        # A patient is known by the claim `patient`; fhirUser says the same.
+        fhir_user=None if own["actor"] == Actor.PATIENT.value else _optional(claims.get("fhirUser")),
+        sector=_text(own.get("secteur", "")),
+        app=_optional(own.get("app")),
+        app_classes=_strings(own["app_classes"]) if own.get("app_classes") is not None else None,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fhir_dmp.access.decision import Op
 from fhir_dmp.access.masking import mask_references, references_to_check
-from fhir_dmp.access.parties import local, objects
+from fhir_dmp.access.parties import local
 from fhir_dmp.access.refusal import absent, hidden
 from fhir_dmp.access.writing import may_record_audit
 from fhir_dmp.audit.event import RECEIVED, audit_event, received_ms
@@ -19,6 +19,7 @@ from fhir_dmp.audit.search import audit_slice
 from fhir_dmp.errors import BadRequest, Forbidden
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions import authorise, masks, record, scoping
@@ -92,7 +93,7 @@ def _recorded_ms(resource: Json, services: Services) -> int | None:
 
 def named_patient(resource: Json) -> str | None:
     """Return `Patient/id` of the record that an AuditEvent is about."""
-    places = (local(entity.get("what")) or "" for entity in objects(resource.get("entity")))
+    places = (local(entity.get("what")) or "" for entity in objects_of(resource.get("entity")))
     return next((place for place in places if place.startswith("Patient/")), None)
 
 
@@ -113,7 +114,7 @@ def _told(caller: Caller, entries: Sequence[AuditRecord], services: Services) ->
 
 def _discreet(told: Json, gone: Set[str], *, own: bool) -> Json:
     """Return the event without what describes hidden documents; what others asked for may describe them, too."""
-    entities = [_bare(entity, gone, own=own) for entity in objects(told.get("entity"))]
+    entities = [_bare(entity, gone, own=own) for entity in objects_of(told.get("entity"))]
     return {**told, "entity": entities} if entities else told
 
 

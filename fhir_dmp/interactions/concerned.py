@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from fhir_dmp.access.parties import local, objects
+from fhir_dmp.access.parties import local
 from fhir_dmp.errors import DmpError
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json, is_id
 from fhir_dmp.interactions import gather
 from fhir_dmp.interactions.exchange import Call
@@ -88,8 +89,8 @@ def _resources(body: Json) -> Iterator[Json]:
     if inside is None:
         yield body
         return
-    for part in objects(body.get(inside)):
-        yield from objects(part.get("resource"))
+    for part in objects_of(body.get(inside)):
+        yield from objects_of(part.get("resource"))
 
 
 def _subject(resource: Json, services: Services) -> str | None:

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from operator import is_
 from typing import Any
 
 from fhir_dmp.errors import BadRequest, Unprocessable
@@ -79,12 +80,23 @@ _ANY_CONTENT = "AA=="
 
 
 def judged(value: Any) -> Any:
-    """Return a copy in which every `data` of a Binary or an attachment is short, for the structural validator."""
+    """Return the value with every `data` of a Binary or an attachment short, for the structural validator.
+
+    What holds no such `data` is not copied.
+    """
     if isinstance(value, dict):
-        return {
-            key: _ANY_CONTENT if key == "data" and isinstance(part, str) and part else judged(part)
-            for key, part in value.items()
-        }
+        changes = {key: new for key, part in value.items() if (new := _judged_part(key, part)) is not part}
+        return {**value, **changes} if changes else value
     if isinstance(value, list):
-        return [judged(part) for part in value]
+        parts = [judged(part) if isinstance(part, _CONTAINERS) else part for part in value]
+        return value if all(map(is_, parts, value)) else parts
     return value
+
+
+_CONTAINERS = (dict, list)
+
+
+def _judged_part(key: str, part: Any) -> Any:
+    if isinstance(part, str):
+        return _ANY_CONTENT if key == "data" and part else part
+    return judged(part) if isinstance(part, _CONTAINERS) else part

@@ -27,6 +27,7 @@ from fhir_dmp.interactions import (
     compartment,
     concerned,
     history,
+    patient_search,
     read,
     record,
     search,
@@ -110,6 +111,8 @@ def kind_of(call: Call) -> str:
     if any(part.startswith("$") for part in path):
         return "operation"
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
+        if path in (("Patient",), ("Patient", "_search")):
+            return patient_search.kind_of({name.partition(":")[0] for name, _ in call.query})
         return {"DocumentReference": "iti-67", "List": "iti-66"}.get(path[0], "search-type")
     if "_history" in path:
         return "vread" if path[-1] != "_history" else history.kind_of(path[:-1])

@@ -8,7 +8,6 @@ from functools import partial
 
 from fhir_dmp.access.consent import Reading
 from fhir_dmp.access.consent_rules import may_read_consent
-from fhir_dmp.access.decide import enter
 from fhir_dmp.access.decision import Decision, Op
 from fhir_dmp.access.facts import PatientFacts, patient_facts
 from fhir_dmp.documents.metadata import unique_key
@@ -78,7 +77,7 @@ def decided(
     """
     facts = facts_of(patient, services)
     refs = own_refs(caller, services) if documents and not caller.is_admin else _NOBODY
-    return enter(caller, op, facts, services.access, documents=documents, own_refs=refs), facts
+    return services.entries.enter(caller, op, facts, services.access, documents=documents, own_refs=refs), facts
 
 
 def _facts(patient: str, now_ms: int, services: Services) -> PatientFacts:
@@ -114,11 +113,6 @@ def record_of(patient: str, now_ms: int, services: Services) -> Record | None:
 def held_of(version: Version) -> Held:
     """Return a stored version as a plan sees it."""
     return Held(version.type, version.id, version.version, parse_stored(version.body))
-
-
-def consents_of(patient: str, services: Services) -> list[Json]:
-    """Return every Consent of the patient, whatever its status."""
-    return [parse_stored(version.body) for version in _consent_versions(patient, services)]
 
 
 def _consent_versions(patient: str, services: Services) -> tuple[Version, ...]:

@@ -32,8 +32,14 @@ def import_bundle(importer: Importer, name: str, bundle: Json) -> Iterator[Outco
         yield Outcome(name, "stored" if changed else "unchanged", warnings=_warnings(responses))
         return
     for index, (entry, response) in enumerate(zip(bundle.get("entry", ()), responses, strict=True)):
-        if entry["request"]["method"] not in ("GET", "HEAD"):
+        if _writes(entry):
             yield _entry(f"{name}#entry[{index}]", response, since)
+
+
+def _writes(entry: object) -> bool:
+    """Say whether a batch entry is more than a read; a malformed one is told, too."""
+    request = entry.get("request") if isinstance(entry, dict) else None
+    return not isinstance(request, dict) or request.get("method") not in ("GET", "HEAD")
 
 
 def submission(importer: Importer, name: str, bundle: Json) -> Outcome:

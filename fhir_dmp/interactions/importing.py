@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fhir_dmp.errors import BadRequest, ClaimLost, Conflict, DmpError, StoreUnavailable, VersionConflict
+from fhir_dmp.errors import (
+    BadRequest,
+    ClaimLost,
+    Conflict,
+    DmpError,
+    StoreUnavailable,
+    Unprocessable,
+    VersionConflict,
+)
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.fhir.resource import Json, is_id, parse_stored, same_content
+from fhir_dmp.fhir.resource import Json, is_id, parse_stored, references, same_content
 from fhir_dmp.interactions import changes, import_events, record
 from fhir_dmp.interactions.bundle_entries import payload_of
 from fhir_dmp.interactions.changes import Change, Preconditions
@@ -180,7 +188,7 @@ def _decided(key: Key, item: Item, current: Version | None, importer: Importer) 
 
 def _compared(key: Key, item: Item, current: Version | None, importer: Importer) -> tuple[Payload, bool]:
     """Return what would be written, and whether the store holds just that already."""
-    resource = {**item.resource, "id": key.id}
+    resource = _resolved({**item.resource, "id": key.id}, importer)
     here = current is not None and not current.deleted
     if key.type != "Binary" or "data" not in resource:
         same = here and current is not None and same_content(parse_stored(current.body), resource)
@@ -190,6 +198,25 @@ def _compared(key: Key, item: Item, current: Version | None, importer: Importer)
     same = here and current is not None and current.blob == blob.sha256
     same = same and current is not None and same_content(parse_stored(current.body), bare)
     return payload_of({**bare, "data": blob.sha256}, {blob.sha256: blob}), same
+
+
+def _resolved(resource: Json, importer: Importer) -> Json:
+    """Replace conditional references (`Patient?identifier=...`) by the one resource that each means.
+
+    Raises:
+        Unprocessable: it means none, or several.
+    """
+    for holder, place in references(resource):
+        type_, mark, query = holder["reference"].partition("?")
+        if mark and importer.services.structures.is_resource(type_):
+            found = changes.conditional(importer.call, type_, query, importer.services)
+            if found is None:
+                where = f"{resource['resourceType']}.{place}"
+                raise Unprocessable(
+                    "The conditional reference matches nothing here.", code="not-found", expression=where
+                )
+            holder["reference"] = str(found.key)
+    return resource
 
 
 def _committed(

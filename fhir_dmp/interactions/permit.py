@@ -23,6 +23,7 @@ from fhir_dmp.interactions import authorise, gather
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.patients.contact import settle_contact
 from fhir_dmp.ports import AuditQuery, HistoryQuery, Version
 from fhir_dmp.search.query import Term, both
 from fhir_dmp.terminology.sharing import is_archived
@@ -87,7 +88,9 @@ def to_write(
         return _binary(call, intent, services)
     if call.caller.is_admin:
         return Permit(patient=_patient(intent))
-    if type_access(type_).kind is not Kind.PATIENT or type_ == "Patient":
+    if type_ == "Patient":
+        return _contact(call, intent, services)
+    if type_access(type_).kind is not Kind.PATIENT:
         raise Forbidden(f"{type_} is written by administrators only.")
     return _clinical(call, intent, services)
 
@@ -100,6 +103,18 @@ def _patient(intent: _Intent) -> str | None:
         if resource is not None and (found := patient_of(resource)) is not None:
             return found
     return intent.current.patient if intent.current else None
+
+
+def _contact(call: Call, intent: _Intent, services: Services) -> Permit:
+    """TD1.3: the patient and those who may consult change contact data, and nothing else."""
+    if intent.before is None or intent.after is None or intent.current is None:
+        raise Forbidden("A Patient is made by $dmp-ouvrir, or by administrators.")
+    patient = f"Patient/{intent.current.id}"
+    decision = authorise.entered(call.caller, Op.UPDATE_LABEL, patient, services)
+    if not decision.whole_record:
+        raise Forbidden("Contact data are changed by the patient and by those who may consult the record.")
+    settled = settle_contact(intent.before, intent.after, services.canonical)
+    return Permit(patient=patient, resource=settled)
 
 
 def _clinical(call: Call, intent: _Intent, services: Services) -> Permit:

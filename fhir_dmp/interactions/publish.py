@@ -34,6 +34,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
     decided = plan(document, criteria, found, services.documents, submitter)
     submit.may_feed(call, decided.patient, services)
+    submit.may_deposit(call, decided.patient, decided.drafts, services)
     reply = decided.replies[0]
     issues = (*warnings, *reply.issues, *decided.issues)
     key = Key(reply.type, reply.id)

@@ -12,9 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fhir_dmp.access.decide import enter
+from fhir_dmp.access.decision import Decision, Op, Rules
 from fhir_dmp.access.document import DocumentFacts, document_facts
+from fhir_dmp.access.facts import PatientFacts
+from fhir_dmp.access.matrix import Matrix
+from fhir_dmp.access.restrict import restrict
 from fhir_dmp.fhir.resource import parse_stored
+from fhir_dmp.identity.caller import Caller
 from fhir_dmp.ports import MARK, Claim, Key, ResourceStore, Version, Write
+from fhir_dmp.search.query import Node
 
 #: The mark of what every record may refer to: professionals, structures, people.
 DIRECTORY = "facts:directory"
@@ -58,6 +65,16 @@ class _Known:
     high_ms: int
 
 
+class _Request:
+    """What one request has looked at: the values by key, the stamps by mark."""
+
+    __slots__ = ("stamps", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.stamps: dict[str, int] = {}
+
+
 class FactsCache:
     """Facts of records and callers. Thread safe. Within one request each is checked once and then stays the same."""
 
@@ -71,7 +88,7 @@ class FactsCache:
     def request(self) -> Iterator[None]:
         """Begin a request of this thread; requests inside a request (a batch) each look again."""
         outer = getattr(self._request, "checked", None)
-        self._request.checked = {}
+        self._request.checked = _Request()
         try:
             yield
         finally:
@@ -80,7 +97,7 @@ class FactsCache:
     def forget(self) -> None:
         """Look again, within this request too: it has just committed."""
         if getattr(self._request, "checked", None) is not None:
-            self._request.checked = {}
+            self._request.checked = _Request()
 
     def get(
         self,
@@ -94,19 +111,19 @@ class FactsCache:
 
         load: gives the value and the first moment (ms) at which it may be another without any commit.
         """
-        checked: dict[str, Any] | None = getattr(self._request, "checked", None)
-        if checked is not None and key in checked:
-            remembered: T = checked[key]
+        checked: _Request | None = getattr(self._request, "checked", None)
+        if checked is not None and key in checked.values:
+            remembered: T = checked.values[key]
             return remembered
         # Stamps first: what commits while the value is derived must make it stale, not be hidden by newer stamps.
-        stamps = store.stamps(marks)
+        stamps = store.stamps(marks) if checked is None else _stamps(marks, checked.stamps, store)
         known = self._known.get(key)
         if known is None or known.stamps != stamps or not known.low_ms <= now_ms < known.high_ms:
             value, until_ms = load()
             known = _Known(value, stamps, now_ms, min(until_ms, now_ms + MAX_AGE_MS))
             self._keep(key, known)
         if checked is not None:
-            checked[key] = known.value
+            checked.values[key] = known.value
         found: T = known.value
         return found
 
@@ -115,6 +132,63 @@ class FactsCache:
             if len(self._known) >= self._size:
                 self._known.clear()
             self._known[key] = known
+
+
+def _stamps(marks: Sequence[str], seen: dict[str, int], store: ResourceStore) -> tuple[int, ...]:
+    """Return the stamps of the marks, as this request has seen them first."""
+    missing = [mark for mark in marks if mark not in seen]
+    if missing:
+        seen.update(zip(missing, store.stamps(missing), strict=True))
+    return tuple([seen[mark] for mark in marks])
+
+
+class DecisionCache:
+    """Decisions on entering records, and the filters that say the same.
+
+    Each is remembered as long as all that it follows from is the very same object: decisions are pure, and facts carry
+    their own moment, so identity says more than any comparison could. An entry holds those objects, so no others can
+    have got their addresses meanwhile.
+    """
+
+    def __init__(self, size: int = 4_000) -> None:
+        self._size = size
+        self._known: dict[tuple[int, int, Op, bool], tuple[Caller, PatientFacts, frozenset[str], Decision]] = {}
+        self._filters: dict[tuple[int, int, bool], tuple[Caller, Decision, Node]] = {}
+
+    def enter(
+        self, caller: Caller, op: Op, facts: PatientFacts, rules: Rules, *, documents: bool, own_refs: frozenset[str]
+    ) -> Decision:
+        """Return what `decide.enter` says."""
+        key = (id(caller), id(facts), op, documents)
+        known = self._known.get(key)
+        if known is not None and known[0] is caller and known[1] is facts and known[2] == own_refs:
+            return known[3]
+        decision = enter(caller, op, facts, rules, documents=documents, own_refs=own_refs)
+        if len(self._known) >= self._size:
+            self._known.clear()
+        self._known[key] = (caller, facts, own_refs, decision)
+        return decision
+
+    def restrict(
+        self,
+        caller: Caller,
+        decision: Decision,
+        facts: PatientFacts,
+        rules: Rules,
+        matrix: Matrix,
+        *,
+        deleted_asked: bool,
+    ) -> Node:
+        """Return what `restrict.restrict` says; a decision belongs to the facts that it was made on."""
+        key = (id(caller), id(decision), deleted_asked)
+        known = self._filters.get(key)
+        if known is not None and known[0] is caller and known[1] is decision:
+            return known[2]
+        node = restrict(caller, decision, facts, rules, matrix, deleted_asked=deleted_asked)
+        if len(self._filters) >= self._size:
+            self._filters.clear()
+        self._filters[key] = (caller, decision, node)
+        return node
 
 
 class DocumentCache:

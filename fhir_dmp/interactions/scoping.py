@@ -10,26 +10,21 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from fhir_dmp.access.decision import Op
-from fhir_dmp.access.facts import Dossier
 from fhir_dmp.access.joins import joined_types, restrict_joins
 from fhir_dmp.access.refusal import refusal
-from fhir_dmp.access.restrict import restrict
 from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consents, type_access
-from fhir_dmp.errors import BadRequest, Forbidden, NotFound
+from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import gather, known, masks, showing
+from fhir_dmp.interactions import gather, known, masks, patient_search, showing
 from fhir_dmp.interactions.authorise import Pairs, decided, grounds, need, readable
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.patients.dossier import Status
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Chain, Everything, Ids, Node, Not, Nothing, Query, both, either
 
 _OPEN = frozenset({Kind.DIRECTORY, Kind.CONFORMANCE})
 _COUNTED = ("DocumentReference", "List")
-#: What a search of patients may ask of a record that the caller cannot enter: what its answer tells (dmp-fhir 3.1).
-_TOLD = frozenset({"identifier", "_id", "name", "family", "given", "birthdate", "gender", "active", "deceased"})
-_TOLD_TO_BLOCKED = frozenset({"identifier", "_id", "active"})
-
 #: What of a type exists for the caller.
 Existing = Callable[[str], Node]
 
@@ -49,7 +44,8 @@ class Scope:
     node: what every match satisfies; each: what those of a type satisfy beside it, when several types are searched.
     count_all: totals are given without being asked (document searches). show: bodies as the caller may see them, None
     for what must not appear. joins: what was asked, with its chains restricted to what exists for the caller.
-    grounds: on what ground each record was entered, for the audit.
+    grounds: on what ground each record was entered, for the audit; kind: how it tells the search, None for the ordinary
+    word of its type. issues: what the caller is told beside what was found.
     """
 
     node: Node = field(default_factory=Everything)
@@ -59,6 +55,8 @@ class Scope:
     show: Callable[[Sequence[Version]], list[bytes | None]] = _as_stored
     joins: Callable[[Node], Node] = _as_asked
     grounds: Mapping[str, Pairs] = field(default_factory=dict)
+    kind: str | None = None
+    issues: tuple[Issue, ...] = ()
 
     def narrowed(self, asked: Node) -> Node:
         """Return what the store may be asked instead of what the caller asked."""
@@ -234,7 +232,7 @@ def _of_record(caller: Caller, patient: str, type_: str, query: Query, services:
     """
     documents = type_ == "DocumentReference"
     decision, facts = gather.decided(caller, Op.SEARCH, patient, services, documents=documents)
-    if facts.dossier is Dossier.NONE and not _is_self(caller, patient):
+    if facts.dossier is Status.NONE and not _is_self(caller, patient):
         return _Part(Nothing())
     if type_ == "Consent" and caller.actor is Actor.PROFESSIONAL:
         return _Part(_consents(caller, patient, services))
@@ -246,7 +244,9 @@ def _of_record(caller: Caller, patient: str, type_: str, query: Query, services:
     told = grounds(caller, decision, services)
     if documents:
         deleted = _asks_deleted(query)
-        node = restrict(caller, decision, facts, services.access, services.matrix, deleted_asked=deleted)
+        node = services.entries.restrict(
+            caller, decision, facts, services.access, services.matrix, deleted_asked=deleted
+        )
         return _Part(node, decision.metadata_only, told)
     if type_ == "List":
         return _Part(_lists(caller, patient, services), grounds=told)
@@ -266,7 +266,7 @@ def _lists(caller: Caller, patient: str, services: Services) -> Node:
     A deleted document is no secret to those who may still read it.
     """
     decision, facts = gather.decided(caller, Op.SEARCH, patient, services, documents=True)
-    seen = restrict(caller, decision, facts, services.access, services.matrix, deleted_asked=True)
+    seen = services.entries.restrict(caller, decision, facts, services.access, services.matrix, deleted_asked=True)
     every = of_record("DocumentReference", patient)
     holds_seen, holds_any = (Chain("item", (("DocumentReference", node),)) for node in (seen, every))
     return both(of_record("List", patient), either(holds_seen, Not(holds_any)))
@@ -302,32 +302,19 @@ def _shower(
 
 
 def _search_patients(call: Call, query: Query, services: Services) -> Scope:
-    """TD0.2: does the record exist; only by a national identifier, and only records that were opened."""
-    caller = call.caller
-    patients = tuple(searched(query, None, services)) or _own_record(caller, query)
-    if any(system is None for criterion in query.patients for system, _ in criterion.identifiers):
-        raise BadRequest("The identifier needs its system: [system]|[INS].", code="required", expression="identifier")
-    ids = tuple(each.partition("/")[2] for each in patients if _tells(caller, each, query, services))
+    """TD0.2 and TD0.5: does the record exist, and how does the caller stand to it."""
+    found = patient_search.find_patients(call, query, services)
 
     def show(versions: Sequence[Version]) -> list[bytes | None]:
-        return [_found(caller, version, services) for version in versions]
+        return [_found(call.caller, version, services) for version in versions]
 
-    return Scope(node=Ids(ids) if ids else Nothing(), patients=patients, show=show)
+    node = Ids(found.ids) if found.ids else Nothing()
+    return Scope(node=node, patients=found.patients, count_all=True, show=show, kind=found.kind, issues=found.issues)
 
 
 def _found(caller: Caller, version: Version, services: Services) -> bytes | None:
     decision, facts = gather.decided(caller, Op.EXIST, f"Patient/{version.id}", services)
     return showing.found_patient(version, decision, caller, facts, services)
-
-
-def _tells(caller: Caller, patient: str, query: Query, services: Services) -> bool:
-    """Say whether the answer may tell of this patient: the record exists, and nothing is asked that stays untold."""
-    decision, facts = gather.decided(caller, Op.EXIST, patient, services)
-    if not decision.permitted or (facts.dossier is Dossier.NONE and not _is_self(caller, patient)):
-        return False
-    if decided(caller, Op.READ, patient, services).permitted:
-        return True
-    return query.filters <= (_TOLD_TO_BLOCKED if decision.reason == "blocked" else _TOLD)
 
 
 def to_browse_history(call: Call, type_: str | None, services: Services) -> None:

@@ -64,6 +64,9 @@ def search(call: Call, types: tuple[str, ...], services: Services, *, compartmen
     found = dict.fromkeys(place for version, _ in shown if (place := _record_of(version)) is not None)
     patients = scope.patients or tuple(found)
     entries = _entries(call, query, shown, patients, services)
+    issues = (*ignored(query), *scope.issues)
+    if issues:
+        entries.append(outcome(issues))
     answer = _bundle(call, ask, query, page, entries, services)
     record.keep(services, *_records(call, ask, patients, scope, services))
     return Answer(body=answer)
@@ -177,9 +180,6 @@ def _entries(
                     ]
                 )
             )
-    issues = list(ignored(query))
-    if issues:
-        entries.append(outcome(issues))
     return entries
 
 
@@ -252,6 +252,7 @@ def _records(
     """Return one record for each patient whose record was searched (security 6.2)."""
     kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
     kind = "search-system" if len(ask.types) != 1 else kind
+    kind = scope.kind or kind
     each: Sequence[str | None] = patients or (None,)
     return [
         record.record(call, kind, services, patient=p, query=call.info.raw, details=scope.grounds.get(p or "", ()))

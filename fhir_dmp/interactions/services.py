@@ -16,7 +16,7 @@ from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
-from fhir_dmp.interactions.remembered import DocumentCache, FactsCache
+from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache
 from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
@@ -49,6 +49,7 @@ class Services:
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
     facts: FactsCache = field(default_factory=FactsCache)
+    entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
 
     @property

@@ -5,12 +5,14 @@ from __future__ import annotations
 from fhir_dmp.access.decision import Decision
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.relation import authorisation_status, is_doctor
+from fhir_dmp.fhir.elements import extensions_of, objects_of
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
 from fhir_dmp.fhir.subset import SUBSETTED, SUBSETTED_SYSTEM
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.patients.ins import ins_in
 from fhir_dmp.ports import Version
-from fhir_dmp.terminology.national import IS_MT
+from fhir_dmp.terminology.national import ATTACHED, IS_MT
 from fhir_dmp.terminology.sharing import IS_ARCHIVED
 
 #: What a professional needs of an own deposit to act on it later (dmp-fhir 3.5), and nothing more.
@@ -67,15 +69,29 @@ def found_patient(
         return None
     body = parse_stored(version.body)
     if caller.actor is Actor.PATIENT and caller.patient == version.id:
-        return version.body
+        return dump(_with_attachment(body))
     if decision.reason == "blocked":
-        return dump(_cut(body, _BLOCKED))
-    kept = _cut(body, _IDENTITY)
+        kept = _cut(body, _BLOCKED)
+        # A local number or the billing number of a parent tells more than the INS.
+        kept["identifier"] = [each for each in objects_of(body.get("identifier")) if ins_in(each)]
+        return dump(kept)
+    kept = _with_attachment(_cut(body, _IDENTITY))
+    status_url = f"{services.canonical}/StructureDefinition/dmp-statut-autorisation"
+    # Computed for each caller: what somebody may have stored under these names says nothing.
+    kept["extension"] = [each for each in kept["extension"] if each.get("url") not in (IS_MT, status_url)]
     if caller.professional is not None:
         status = authorisation_status(caller, facts, services.access)
-        kept["extension"] = [
-            *kept.get("extension", ()),
+        kept["extension"] += [
             {"url": IS_MT, "valueBoolean": is_doctor(caller, facts)},
-            {"url": f"{services.canonical}/StructureDefinition/dmp-statut-autorisation", "valueCode": status.value},
+            {"url": status_url, "valueCode": status.value},
         ]
     return dump(kept)
+
+
+def _with_attachment(body: Json) -> Json:
+    """Return a Patient that says whether it is attached to the patient's national space: no, when nothing is stored."""
+    extensions = objects_of(body.get("extension"))
+    if any(isinstance(each.get("valueBoolean"), bool) for each in extensions_of(body, ATTACHED)):
+        return {**body, "extension": extensions}
+    others = [each for each in extensions if each.get("url") != ATTACHED]
+    return {**body, "extension": [*others, {"url": ATTACHED, "valueBoolean": False}]}

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from fhir_dmp.access.decision import Op
-from fhir_dmp.access.facts import Dossier
+from fhir_dmp.access.document import document_facts
+from fhir_dmp.access.refusal import refusal
+from fhir_dmp.access.writing import Change, may_write
 from fhir_dmp.documents.survey import Gathered, Needs, survey_targets
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.held import Held
@@ -18,23 +20,15 @@ from fhir_dmp.interactions import authorise, gather, known, scoping
 from fhir_dmp.interactions.criteria import LOOKED_AT, criterion
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.patients.dossier import Status
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Search
-
-_STATUSES = {
-    Dossier.NONE: Status.NONE,
-    Dossier.ACTIVE: Status.ACTIVE,
-    Dossier.CLOSED: Status.CLOSED,
-    Dossier.OPPOSED: Status.OPPOSED,
-}
 
 
 def gathered(call: Call, needs: Needs, blobs: Mapping[int, Blob], services: Services) -> Gathered:
     """Read what the survey asks for, in two rounds: what is named, then what surrounds the targets."""
     first = _round(call, needs, Gathered(blobs=blobs), services)
     second = _round(call, survey_targets(needs, first), first, services)
-    statuses = {reference: _STATUSES[gather.facts_of(reference, services).dossier] for reference in second.patients()}
+    statuses = {reference: gather.facts_of(reference, services).dossier for reference in second.patients()}
     return replace(second, statuses=statuses)
 
 
@@ -92,6 +86,22 @@ def may_feed(call: Call, patient: str, services: Services) -> None:
         Forbidden: the reason the caller may know.
     """
     authorise.entered(call.caller, Op.CREATE, patient, services, documents=True)
+
+
+def may_deposit(call: Call, patient: str, drafts: Iterable[Draft], services: Services) -> None:
+    """Decide on each new document: its labels, its producer, what a patient may deposit (W1, W2).
+
+    Raises:
+        Forbidden, Unprocessable: with the reason.
+    """
+    decision, facts = gather.decided(call.caller, Op.CREATE, patient, services, documents=True)
+    for draft in drafts:
+        if draft.type != "DocumentReference" or draft.current:
+            continue
+        wanted = Change(Op.CREATE, after=document_facts(draft.resource))
+        judged = may_write(call.caller, decision, wanted, facts, services.access)
+        if not judged.permitted:
+            raise refusal(judged, services.canonical, draft.type)
 
 
 def all_versions(drafts: Iterable[Draft], services: Services) -> dict[Key, Version]:

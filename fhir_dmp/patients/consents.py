@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.elements import codings_of, object_of, objects_of
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import LOINC, STRUCTURE
+from fhir_dmp.terminology.aliases import ACT_REASON, CONSENT_SCOPE, LOINC, PARTICIPATION, STRUCTURE
 from fhir_dmp.terminology.national import HISTORICAL_CONSENT, RFC_3986
 
 PCF = "https://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF"
-ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
-CONSENT_SCOPE = "http://terminology.hl7.org/CodeSystem/consentscope"
-PARTICIPATION = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType"
 POLICY_DENY = "https://profiles.ihe.net/ITI/PCF/Policy-deny"
 BREAK_GLASS = "BTG"
 REGULATION = "ETREAT"
@@ -77,12 +74,6 @@ def is_kind(consent: Json, kind: str, base: str) -> bool:
 def in_force(consents: Iterable[Json], kind: str, base: str) -> list[Json]:
     """Return the active Consents of this kind."""
     return [c for c in consents if c.get("status") == "active" and is_kind(c, kind, base)]
-
-
-def provision_type(consent: Json) -> str | None:
-    """Return `permit` or `deny`."""
-    kind = object_of(consent.get("provision")).get("type")
-    return kind if isinstance(kind, str) else None
 
 
 def refused_modes(consent: Json) -> frozenset[str]:

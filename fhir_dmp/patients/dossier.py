@@ -12,14 +12,14 @@ from enum import StrEnum
 
 from fhir_dmp.errors import BadRequest, Conflict, Forbidden, Issue, Unprocessable
 from fhir_dmp.fhir.draft import Draft
-from fhir_dmp.fhir.elements import extensions_of, object_of, objects_of
+from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients import consents as consent_room
 from fhir_dmp.patients.consents import BREAK_GLASS, REGULATION, Act
 from fhir_dmp.patients.identity import IdentityRules, discordances, opening_issues
 from fhir_dmp.patients.ins import Ins, ins_of
-from fhir_dmp.terminology.national import CLOSING, denial, erreur
+from fhir_dmp.terminology.national import denial, erreur
 
 #: Gives a new logical id; its argument is the `Patient/id` that the resource belongs to, when known.
 NewId = Callable[[str | None], str]
@@ -32,22 +32,6 @@ class Status(StrEnum):
     ACTIVE = "active"
     CLOSED = "closed"
     OPPOSED = "opposed"
-
-
-def dossier_status(patient: Json | None, consents: Sequence[Json], *, base: str) -> Status:
-    """Return the state of a dossier from its Patient (current version, None when there is none) and its Consents.
-
-    base: canonical base under which the kinds of Consent are coded.
-    """
-    if patient is not None and extensions_of(patient, CLOSING):
-        return Status.CLOSED
-    openings = consent_room.in_force(consents, "dmp-opening", base)
-    if any(consent_room.provision_type(consent) == "deny" for consent in openings):
-        return Status.OPPOSED
-    if patient is None or not openings:
-        return Status.NONE
-    # `active` false without dmp-fermeture says nothing certain: nobody enters such a dossier.
-    return Status.ACTIVE if patient.get("active") is not False else Status.CLOSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +125,12 @@ def _identifier(given: dict[str, Json], name: str) -> Json | None:
     return value
 
 
-def plan_opening(request: OpeningRequest, held: Held | None, consents: Sequence[Json], opener: Opener) -> Opening:
-    """Decide an opening. `held` is the Patient that holds the INS already, with its Consents, if there is one.
+def plan_opening(
+    request: OpeningRequest, held: Held | None, consents: Sequence[Json], status: Status, opener: Opener
+) -> Opening:
+    """Decide an opening. `held` is the Patient that holds the INS already, if there is one; it has these Consents.
+
+    status: the state of that dossier, as access decides on it; none when nobody holds the INS.
 
     Raises:
         Unprocessable: no consent, INS or identity not good enough, traits that contradict a known dossier.
@@ -150,7 +138,6 @@ def plan_opening(request: OpeningRequest, held: Held | None, consents: Sequence[
         Forbidden: the person objected to any opening.
     """
     base = opener.rules.ins.base
-    status = dossier_status(held.resource if held else None, consents, base=base)
     if status is Status.OPPOSED:
         raise Forbidden(
             "The person objected to the opening of a dossier.", details=(denial(base, "no-dmp"),), code="forbidden"

@@ -23,6 +23,7 @@ Who = tuple[str, str]
 
 #: Names the dossier of an operation that is called on the type.
 IDENTIFIER = "identifiant"
+MAX_TEXT = 2000
 _KINDS: dict[str, type] = {
     "boolean": bool,
     "string": str,
@@ -53,8 +54,16 @@ class Arguments:
         return value if isinstance(value, bool) else None
 
     def text(self, name: str) -> str | None:
-        """Return a string or code without surrounding spaces, None when it was not given or is blank."""
+        """Return a string or code without surrounding spaces, None when it was not given or is blank.
+
+        Raises:
+            Unprocessable: longer than a reason needs; reasons are kept in the audit trail for ever.
+        """
         value = text_of(self.values.get(name))
+        if value is not None and len(value) > MAX_TEXT:
+            raise Unprocessable(
+                f"'{name}' may have {MAX_TEXT} characters at most.", code="too-long", expression=place_of(name)
+            )
         return value.strip() if value is not None else None
 
     def day(self, name: str) -> str | None:

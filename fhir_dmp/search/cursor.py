@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha512
 
 from cryptography.exceptions import InvalidTag
@@ -82,5 +83,6 @@ def unseal(text: str, key: bytes, *, now_ms: int, caller: str) -> Cursor:
     )
 
 
+@lru_cache(maxsize=8)
 def _cipher(key: bytes) -> AESSIV:
     return AESSIV(sha512(_PURPOSE + key).digest())

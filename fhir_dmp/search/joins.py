@@ -6,12 +6,17 @@ The selective side is resolved first, inside the store's own snapshot; caps are 
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
+from typing import assert_never
 
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.search.query import And, AnyTerm, Chain, Has, Ids, Node, Not, Nothing, Or
 
 #: Most ids that an intermediate set of a join may hold, in every store.
 JOIN_CAP = 10_000
+
+#: What a join can stand in.
+_INNER = (Chain, Has, And, Or, Not)
 
 Find = Callable[[str, Node], list[str]]
 Referenced = Callable[[str, str, Node], list[str]]
@@ -23,6 +28,8 @@ def resolve_joins(node: Node, find: Find, referenced: Referenced) -> Node:
     find(type, node) gives the ids of current resources of a type; referenced(type, param, node) gives the `Type/id`
     values that the matching resources of a type refer to through `param`. Both raise when a cap is exceeded.
     """
+    if not isinstance(node, _INNER):
+        return node
     match node:
         case Chain(param, targets):
             keys: list[str] = []
@@ -34,14 +41,14 @@ def resolve_joins(node: Node, find: Find, referenced: Referenced) -> Node:
             values = referenced(source, param, resolve_joins(inner, find, referenced))
             ids = tuple(dict.fromkeys(v.removeprefix(target + "/") for v in values if v.startswith(target + "/")))
             return Ids(ids) if ids else Nothing()
-        case And(nodes):
-            return And(tuple(resolve_joins(part, find, referenced) for part in nodes))
-        case Or(nodes):
-            return Or(tuple(resolve_joins(part, find, referenced) for part in nodes))
+        case And(nodes) | Or(nodes):
+            parts = tuple([resolve_joins(part, find, referenced) for part in nodes])
+            return node if all(map(is_, parts, nodes)) else type(node)(parts)
         case Not(inner):
-            return Not(resolve_joins(inner, find, referenced))
+            part = resolve_joins(inner, find, referenced)
+            return node if part is inner else Not(part)
         case _:
-            return node
+            assert_never(node)
 
 
 def too_costly(what: str, cap: int) -> Unprocessable:

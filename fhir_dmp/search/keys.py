@@ -79,12 +79,6 @@ def reference_key(param: str, reference: str) -> str:
     return f"{param}=r:{reference}"
 
 
-def logical_key(param: str, system: str, value: str) -> str:
-    """Return the key of a logical reference (Reference.identifier)."""
-    system, value = canonical_identifier(canonical_system(system), value)
-    return f"{param}=d:{system}|{value}"
-
-
 def coding_parts(system: str | None, code: str | None) -> tuple[str, ...]:
     """Return the parts that index one Coding.
 

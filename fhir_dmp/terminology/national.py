@@ -19,7 +19,6 @@ INS_DEMO = "urn:oid:1.2.250.1.213.1.4.11"
 INS_SYSTEMS = (INS_NIR, INS_NIA, INS_TEST, INS_DEMO)
 #: Sex, year, month, place (Corsica: 2A, 2B), order, key.
 INS_FORMAT = re.compile(r"[1-478][0-9]{2}[0-9]{2}(?:2[AB][0-9]{3}|[0-9]{5})[0-9]{3}[0-9]{2}")
-INS_COMPUTED = "urn:oid:1.2.250.1.213.1.4.2"
 
 DMP = "https://interop.esante.gouv.fr/ig/fhir/dmp"
 CLOSING = f"{DMP}/StructureDefinition/dmp-fermeture"

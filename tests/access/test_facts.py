@@ -7,10 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fhir_dmp.access.facts import Dossier, patient_facts
+from fhir_dmp.access.facts import patient_facts
 from fhir_dmp.access.parties import parties
+from fhir_dmp.fhir.ages import next_midnight
 from fhir_dmp.fhir.dates import interval
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.patients.dossier import Status
 from tests.access.people import (
     BASE,
     DOCTOR,
@@ -34,23 +36,23 @@ DENIED = consent("dmp-opening", "deny", id_="c-denied")
 @pytest.mark.parametrize(
     ("patient", "consents", "state"),
     [
-        (None, [], Dossier.NONE),
-        (person(), [], Dossier.NONE),
-        (person(), [OPENING], Dossier.ACTIVE),
-        (closed_person(), [ENDED, DENIED], Dossier.CLOSED),
-        (closed_person(), [], Dossier.CLOSED),
-        (person(active=False), [OPENING], Dossier.CLOSED),
-        (person(active=False), [ENDED], Dossier.CLOSED),
-        (person(active=False), [], Dossier.NONE),
-        (person(active=False), [DENIED], Dossier.OPPOSED),
-        (person(), [OPENING, DENIED], Dossier.CLOSED),
-        ({**closed_person(), "active": True}, [OPENING], Dossier.ACTIVE),
-        (person(), [{**OPENING, "status": "entered-in-error"}], Dossier.NONE),
-        (person(), [{**OPENING, "patient": {"reference": "Patient/p2"}}], Dossier.NONE),
+        (None, [], Status.NONE),
+        (person(), [], Status.NONE),
+        (person(), [OPENING], Status.ACTIVE),
+        (closed_person(), [ENDED, DENIED], Status.CLOSED),
+        (closed_person(), [], Status.CLOSED),
+        (person(active=False), [OPENING], Status.CLOSED),
+        (person(active=False), [ENDED], Status.CLOSED),
+        (person(active=False), [], Status.NONE),
+        (person(active=False), [DENIED], Status.OPPOSED),
+        (person(), [OPENING, DENIED], Status.CLOSED),
+        ({**closed_person(), "active": True}, [OPENING], Status.ACTIVE),
+        (person(), [{**OPENING, "status": "entered-in-error"}], Status.NONE),
+        (person(), [{**OPENING, "patient": {"reference": "Patient/p2"}}], Status.NONE),
     ],
 )
 def test_the_state_of_a_record_follows_its_opening_and_closing(
-    patient: Json | None, consents: list[Json], state: Dossier
+    patient: Json | None, consents: list[Json], state: Status
 ) -> None:
     assert patient_facts(patient, consents, {}, NOW, BASE).dossier is state
 
@@ -58,7 +60,7 @@ def test_the_state_of_a_record_follows_its_opening_and_closing(
 def test_facts_without_any_consent_hold_until_midnight() -> None:
     paris = ZoneInfo("Europe/Paris")
     found = patient_facts(person(), [], {}, NOW, BASE, paris)
-    assert found.until_ms == moments.next_midnight(NOW, paris)
+    assert found.until_ms == next_midnight(NOW, paris)
 
 
 def test_a_medecin_traitant_comes_from_the_patient_or_a_consent_and_goes_with_the_consent() -> None:

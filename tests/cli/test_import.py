@@ -134,6 +134,19 @@ def test_pieces_hold_every_line_once_with_its_number(rows: list[str], piece: int
     assert found == [str(number) for number, row in enumerate(rows, 1) if row.strip()]
 
 
+def test_a_conditional_reference_becomes_the_one_it_means(cli: CommandLine) -> None:
+    subject = {"reference": f"Patient?identifier={samples.INS}|{samples.ANOUK}"}
+    path = cli.write("weight.json", observation("w1", subject=subject))
+    assert cli.imported(path).status == 1
+    assert cli.refusals[0]["reason"] == "422 The conditional reference matches nothing here. (Observation.subject)"
+    opened(cli)
+    assert cli.imported(path).counts["stored"] == 1
+    assert cli.imported(path).counts["unchanged"] == 1
+    with cli.world() as world:
+        patient = world.services.patient_id(None, samples.ANOUK)
+        assert world.admin.get("/Observation/w1").json["subject"] == {"reference": f"Patient/{patient}"}
+
+
 # --- bundles ---
 
 

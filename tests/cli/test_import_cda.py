@@ -13,7 +13,7 @@ from tests import samples
 from tests.cli.calling import CommandLine
 from tests.world import World
 
-SAMPLES = Path(__file__).resolve().parents[1] / "samples/cda"
+SAMPLES = Path(__file__).resolve().parents[1] / "files/cda"
 SHARED = Path(__file__).resolve().parents[2] / "../shared/data/cda"
 LEVEL_3 = (SAMPLES / "consultation-level3.xml").read_bytes()
 #: The public samples hold INS of the test authority, and old ones with wrong keys.
@@ -176,3 +176,29 @@ def test_second_contents_under_a_known_id_are_refused_and_reported(cli: CommandL
 
 def _all_bytes() -> list[bytes]:
     return [path.read_bytes() for path in shared_samples()]
+
+
+# --- the public examples in FHIR ---
+
+EXAMPLES = SHARED.parent / "pdsm4dmp-examples"
+#: The INS of every example; its control key is wrong.
+EXAMPLE_INS = "123456789012345"
+
+
+@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the shared folder with the examples of the guide is absent")
+@pytest.mark.statement("dmp-fhir 9.12/206", "dmp-fhir 9.12/207", "dmp-fhir 9.12/208")
+def test_the_examples_of_the_guide_are_imported_and_found_together(cli: CommandLine) -> None:
+    cli.environ |= TEST_IDENTITIES
+    with cli.world() as world:
+        world.open(EXAMPLE_INS)
+    for path in sorted(EXAMPLES.glob("*.json")):
+        done = cli.imported(path, DMP_DOCUMENTS_VERIFY_HASH="warn")  # the published hashes are placeholders
+        assert (done.status, done.counts["refused"]) == (0, 0), (path.name, cli.refusals)
+    with cli.world() as world:
+        found = world.admin.get(f"/DocumentReference?patient.identifier={samples.INS}|{EXAMPLE_INS}")
+        kinds = {each["content"][0]["attachment"]["contentType"] for each in found.entries}
+        assert (found.json["total"], kinds) == (4, {"application/fhir+json", "application/xml"})
+        native = next(each for each in found.entries if each["id"] == "example-annexe-docref-fhir")
+        path_of_content = native["content"][0]["attachment"]["url"].removeprefix(world.services.base)
+        assert world.admin.get(path_of_content).json["type"] == "document"
+    assert cli.imported(EXAMPLES, DMP_DOCUMENTS_VERIFY_HASH="warn").counts["unchanged"] == 5

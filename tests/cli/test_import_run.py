@@ -16,7 +16,7 @@ from fhir_dmp.ports import Key
 from tests.cli.calling import CommandLine
 from tests.cli.test_commands import ROOT
 
-CDA = Path(__file__).resolve().parents[1] / "samples/cda"
+CDA = Path(__file__).resolve().parents[1] / "files/cda"
 
 
 def basic(id_: str) -> dict[str, object]:

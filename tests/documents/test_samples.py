@@ -6,8 +6,9 @@ import json
 import uuid
 from pathlib import Path
 
+from fhir_dmp.access.facts import patient_facts
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.patients.dossier import Opener, dossier_status, plan_opening, read_opening
+from fhir_dmp.patients.dossier import Opener, Status, plan_opening, read_opening
 from fhir_dmp.patients.identity import IdentityRules
 from fhir_dmp.patients.ins import InsRules
 from tests.documents.record import NOW, Record, X
@@ -23,11 +24,13 @@ def sample(name: str) -> Json:
 def test_the_samples_are_accepted_one_after_the_other() -> None:
     record = Record()
     opener = Opener(IdentityRules(InsRules(X)), "Opérateur du DMP", "2.25.1", None, NOW, lambda _: str(uuid.uuid4()))
-    opening = plan_opening(read_opening(sample("open-dossier")), None, [], opener)
+    opening = plan_opening(read_opening(sample("open-dossier")), None, [], Status.NONE, opener)
     record.take(opening.drafts)
     consents = record.of_type("Consent")
     patient = f"Patient/{opening.patient_id}"
-    record.statuses[patient] = dossier_status(record.held[patient].resource, consents, base=X)
+    record.statuses[patient] = patient_facts(
+        {**record.held[patient].resource, "id": opening.patient_id}, consents, {}, NOW, X
+    ).dossier
     first = record.submit(sample("submission"))
     second = record.submit(sample("replacement"))
     record.publish(sample("publication"))

@@ -12,21 +12,27 @@ from tests.world import World, make_world
 
 
 @pytest.fixture(scope="module", params=sorted(STORES))
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of store of a test, by its name in stores.py."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def world(store_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A server over a new, empty store; the tests of one module share it, each with dossiers of its own."""
-    store = STORES[request.param](tmp_path_factory.mktemp("store"))
+    store = STORES[store_kind](tmp_path_factory.mktemp("store"))
     yield make_world(store)
     store.close()
 
 
 @pytest.fixture
-def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
+def make(store_kind: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., World]]:
     """Return a function that gives another server, with other settings, over the same kind of store."""
-    kind = request.node.callspec.params["world"]
     opened = []
 
     def another(**environ: str) -> World:
-        store = STORES[kind](tmp_path_factory.mktemp("store"))
+        store = STORES[store_kind](tmp_path_factory.mktemp("store"))
         opened.append(store)
         return make_world(store, None, **environ)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def regulator(world: World) -> Client:
 
 
 @pytest.fixture
-def centre(make: Callable[..., World]) -> World:
+def centre(world: World, make: Callable[..., World]) -> World:
     """A server that knows a regulation centre."""
     return make(DMP_ACCESS_REGULATION_CENTRES=CENTRE)
 
@@ -60,9 +61,12 @@ def test_a_block_refuses_every_mode_and_ends_the_authorisation(world: World, dos
     assert consents(dossier, "ps-authorisation") == []
     (event,) = trail(dossier, "TD1.6")
     assert b"sentente" in world.admin.get(f"/AuditEvent/{event['id']}").body
-    for operation in ("dmp-autoriser", "dmp-fermer", "dmp-opposition"):
-        given = {"motif": motive()} if operation == "dmp-fermer" else {}
-        given = {"nature": "alimentation", "valeur": True} if operation == "dmp-opposition" else given
+    calls: dict[str, dict[str, Any]] = {
+        "dmp-autoriser": {},
+        "dmp-fermer": {"motif": motive()},
+        "dmp-opposition": {"nature": "alimentation", "valeur": True},
+    }
+    for operation, given in calls.items():
         assert_refused(call(stranger(world), dossier, operation, **given), 403, "professionnel-bloque")
     assert_refused(call(dossier.holder, dossier, "dmp-autoriser", professionnel=OTHER), 403, "professionnel-bloque")
     assert_refused(
@@ -245,6 +249,7 @@ def test_an_opposition_to_creation_makes_a_stub_and_refuses_the_opening(world: W
     lifted = done(by_ins(world.doctor(), ins, "dmp-opposition", nature="creation", valeur=False))["consent"]
     assert (lifted["id"], lifted["status"]) == (consent["id"], "inactive")
     opened = world.doctor().post("/Patient/$dmp-ouvrir", opening)
+    assert opened.status == 200, opened.body
     assert (opened.status, opened.json["parameter"][0]["resource"]["id"]) == (200, id_)
 
 

@@ -278,7 +278,17 @@ def test_a_strange_request_url_in_a_bundle_is_refused(dossier: Dossier, url: str
     assert_refused(answer, answer.status)
 
 
-MALFORMED = [None, 3, "x", [], {}, {"request": None}, {"request": {}}, {"request": {"method": "POST"}}, {"resource": 3}]
+MALFORMED: list[object] = [
+    None,
+    3,
+    "x",
+    [],
+    {},
+    {"request": None},
+    {"request": {}},
+    {"request": {"method": "POST"}},
+    {"resource": 3},
+]
 
 
 @pytest.mark.parametrize("entry", MALFORMED, ids=repr)

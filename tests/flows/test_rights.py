@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -124,10 +126,10 @@ def test_an_authorisation_ends_on_its_last_day(world: World) -> None:
 
 
 @pytest.mark.statement("dmp-fhir 9.10/188")
-def test_a_setting_gives_authorisations_a_length(make: Callable[..., World]) -> None:
-    world = make(DMP_ACCESS_AUTHORISATION_DEFAULT_DAYS="365")
-    dossier = Dossier.open(world, next_ins())
-    consent = done(call(stranger(world), dossier, "dmp-autoriser"))["consent"]
+def test_a_setting_gives_authorisations_a_length(world: World, make: Callable[..., World]) -> None:
+    limited = make(DMP_ACCESS_AUTHORISATION_DEFAULT_DAYS="365")
+    dossier = Dossier.open(limited, next_ins())
+    consent = done(call(stranger(limited), dossier, "dmp-autoriser"))["consent"]
     assert consent["provision"]["period"] == {"start": "2026-06-12", "end": "2027-06-12"}
 
 
@@ -276,6 +278,23 @@ def test_a_designation_needs_a_professional_and_an_action(
 def test_an_unknown_action_is_refused(world: World, dossier: Dossier) -> None:
     answer = call(dossier.holder, dossier, "dmp-medecin-traitant", professionnel=OTHER, action="changer")
     assert_refused(answer, 422, "code-invalid")
+
+
+@pytest.mark.statement("dmp-fhir 9.10/188")
+def test_concurrent_calls_leave_one_authorisation_and_no_right_beside_a_block(world: World, dossier: Dossier) -> None:
+    calls: list[tuple[str, dict[str, Any]]] = [("dmp-autoriser", {"fin": f"2026-07-{day:02d}"}) for day in range(1, 5)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda each: call(stranger(world), dossier, each[0], **each[1]), calls))
+    assert {answer.status for answer in answers} <= {200, 409}
+    assert len(consents(dossier, "ps-authorisation")) == 1
+    blocking: list[tuple[Client, str, dict[str, Any]]] = [
+        (dossier.holder, "dmp-bloquer", {"professionnel": OTHER}),
+        (stranger(world), "dmp-autoriser", {}),
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda each: call(each[0], dossier, each[1], **each[2]), blocking))
+    if consents(dossier, "block"):
+        assert consents(dossier, "ps-authorisation") == []
 
 
 @pytest.mark.statement("dmp-fhir 9.10/193")

@@ -98,6 +98,7 @@ class World:
     issuer: str = ISSUER
     answer: Answer | Callable[[Call], Answer] | BaseException = field(default_factory=resource)
     calls: list[Call] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
     refusals: list[tuple[Call, DmpError]] = field(default_factory=list)
     store: MemoryStore = field(default_factory=lambda: MemoryStore(inline_limit=64 * 1024))
     clock: Clock = field(default_factory=Clock)

@@ -28,7 +28,8 @@ def test_a_structure_and_a_feeder_are_known_by_their_finess() -> None:
 def test_scopes_are_narrowed_to_the_kind() -> None:
     caller = caller_of(Application("patient", subject="p-1", patient="p-1", scope="patient/*.cruds user/*.rs openid"))
     assert dump(caller.scopes) == (
-        "patient/*.rs patient/Binary.c patient/Consent.cu patient/DocumentReference.cu patient/Observation.c"
+        "patient/*.rs patient/Binary.c patient/Consent.cu patient/DocumentReference.cu patient/Observation.c "
+        "patient/Patient.u"
     )
     with pytest.raises(Forbidden, match="invalid_scope"):
         caller_of(Application("auditor", scope="user/Patient.rs"))

@@ -122,11 +122,11 @@ def test_a_hundred_scopes_are_read_quickly_and_no_more() -> None:
 @pytest.mark.parametrize(
     ("actor", "mode", "may", "may_not"),
     [
-        (Actor.PATIENT, Mode.NORMAL, ["r AuditEvent", "u Consent", "c Binary"], ["d Consent", "c List", "u Patient"]),
+        (Actor.PATIENT, Mode.NORMAL, ["r AuditEvent", "u Consent", "u Patient"], ["d Consent", "c List", "c Patient"]),
         (Actor.REPRESENTATIVE, Mode.NORMAL, ["r AuditEvent", "r DocumentReference"], ["d DocumentReference"]),
         (Actor.DELEGATE, Mode.NORMAL, ["r DocumentReference", "c Binary"], ["r AuditEvent", "r Consent", "u Consent"]),
         (Actor.PROFESSIONAL, Mode.NORMAL, ["d DocumentReference", "c List", "r Patient"], ["c Patient", "d Consent"]),
-        (Actor.PROFESSIONAL, Mode.BREAK_GLASS, ["r DocumentReference"], ["c DocumentReference", "u Consent"]),
+        (Actor.PROFESSIONAL, Mode.BREAK_GLASS, ["r DocumentReference"], ["u Patient", "u Consent"]),
         (Actor.PROFESSIONAL, Mode.REGULATION, ["s DocumentReference"], ["c Binary"]),
         (
             Actor.STRUCTURE,

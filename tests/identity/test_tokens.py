@@ -38,7 +38,11 @@ CALLER = st.builds(
     jti=st.just("j-1"),
     issuer=st.just(ISSUER),
     delegation=st.lists(TEXT, max_size=2).map(tuple),
-)
+    fhir_user=st.none() | TEXT,
+    sector=TEXT,
+    app=st.none() | TEXT,
+    app_classes=st.none() | st.lists(TEXT, max_size=2).map(tuple),
+).map(lambda caller: replace(caller, fhir_user=None) if caller.actor is Actor.PATIENT else caller)
 
 
 @cache

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from fhir_dmp.access.facts import patient_facts
 from fhir_dmp.errors import BadRequest, Conflict, DmpError, Forbidden, Unprocessable
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients import consents
-from fhir_dmp.patients.dossier import Opener, Opening, Status, dossier_status, plan_opening, read_opening
+from fhir_dmp.patients.dossier import Opener, Opening, Status, plan_opening, read_opening
 from fhir_dmp.patients.identity import IdentityRules
 from fhir_dmp.patients.ins import InsRules
 from tests.patients.test_identity import patient
@@ -44,7 +45,12 @@ def decide(
         0,
         lambda of: f"{of}-{next(numbers)}",
     )
-    return plan_opening(read_opening(sent), held, acts or [], opener)
+    return plan_opening(read_opening(sent), held, acts or [], state(held, acts or []), opener)
+
+
+def state(held: Held | None, acts: list[Json]) -> Status:
+    """The state of the dossier as access decides on it."""
+    return patient_facts({**held.resource, "id": held.id} if held else None, acts, {}, 0, X).dossier
 
 
 def stored(opening: Opening) -> tuple[Held, list[Json]]:
@@ -77,6 +83,7 @@ def test_an_opening_stores_an_active_patient_and_the_consent() -> None:
             {
                 "coding": [
                     {"system": f"{X}/CodeSystem/dmp-consent-kind", "code": "dmp-opening"},
+                    {"system": f"{X}/CodeSystem/dmp-consent-categorie", "code": "consentement-ouverture"},
                     {"system": "urn:oid:1.2.250.1.213.4.1.2.3", "code": "CONSENTEMENT_OUVERTURE_DMP"},
                 ]
             },
@@ -105,7 +112,7 @@ def test_an_opening_stores_an_active_patient_and_the_consent() -> None:
 
 def test_the_opened_dossier_is_active() -> None:
     person, acts = stored(decide(parameters()))
-    assert dossier_status(person.resource, acts, base=X) is Status.ACTIVE
+    assert state(person, acts) is Status.ACTIVE
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_the_opened_dossier_is_active() -> None:
 def test_emergency_oppositions_are_one_consent(asked: dict[str, bool], refused_modes: set[str]) -> None:
     _, acts = stored(decide(parameters(**asked)))
     (settings,) = consents.in_force(acts, "emergency", X)
-    assert consents.provision_type(settings) == "permit"
+    assert settings["provision"]["type"] == "permit"
     assert consents.refused_modes(settings) == refused_modes
 
 
@@ -177,7 +184,7 @@ def test_repeating_with_other_traits_is_refused() -> None:
 def test_a_closed_dossier_is_reopened_not_opened() -> None:
     person, acts = stored(decide(parameters()))
     closed = Held("Patient", person.id, 2, {**person.resource, "active": False, "extension": [{"url": CLOSING}]})
-    assert dossier_status(closed.resource, acts, base=X) is Status.CLOSED
+    assert state(closed, acts) is Status.CLOSED
     error = refused(parameters(), closed, acts)
     assert (error.status, error.issues[0].details[0].code) == (409, "dmp-ferme")
     assert f"Patient/{person.id}/$dmp-reactiver" in error.issues[0].diagnostics
@@ -186,31 +193,18 @@ def test_a_closed_dossier_is_reopened_not_opened() -> None:
 def test_an_opposed_person_gets_no_dossier() -> None:
     opposition = {**consents.opening(ACT), "provision": {"type": "deny"}}
     person = Held("Patient", "p", 1, patient(active=False))
-    assert dossier_status(person.resource, [opposition], base=X) is Status.OPPOSED
+    assert state(person, [opposition]) is Status.OPPOSED
     error = refused(parameters(), person, [opposition])
     assert (type(error), error.issues[0].details[0].code) == (Forbidden, "no-dmp")
     lifted = {**opposition, "status": "inactive"}
-    assert dossier_status(person.resource, [lifted], base=X) is Status.NONE
+    assert state(person, [lifted]) is Status.NONE
 
 
 def test_a_patient_without_consent_to_opening_is_no_dossier_and_becomes_one() -> None:
     plain = Held("Patient", "p", 4, patient())
-    assert dossier_status(plain.resource, [], base=X) is Status.NONE
+    assert state(plain, []) is Status.NONE
     opening = decide(parameters(), plain)
     assert (opening.drafts[0].id, opening.drafts[0].method, opening.drafts[0].current) == ("p", "PUT", 4)
-
-
-def test_nobody_has_no_dossier() -> None:
-    assert dossier_status(None, [], base=X) is Status.NONE
-    assert dossier_status(None, [consents.opening(ACT)], base=X) is Status.NONE
-
-
-def test_an_inactive_patient_without_closing_is_not_open() -> None:
-    assert dossier_status(patient(active=False), [consents.opening(ACT)], base=X) is Status.CLOSED
-
-
-def test_kinds_of_consent_belong_to_the_configured_namespace() -> None:
-    assert dossier_status(patient(), [consents.opening(ACT)], base="https://other.example") is Status.NONE
 
 
 @pytest.mark.parametrize(

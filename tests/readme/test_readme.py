@@ -1,4 +1,7 @@
-"""Every command of the README, executed in order in a new folder, against a real server."""
+"""The README, then the pages that go on from it, as a reader follows them: every `sh` block runs, in one shell.
+
+A line `# -> text` says that the output since the block began, or since the line of this kind before it, holds the text.
+"""
 
 from __future__ import annotations
 
@@ -7,143 +10,99 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from socket import create_connection, socket
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PORT = "8000"
-_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_MARK = "=== end of block"
+from tests.cli.test_commands import ROOT
+from tests.cli.test_serve import serving
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
-    pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell"),
-]
+PAGES = ("README.md", "docs/integrator.md", "docs/application-author.md", "docs/operator.md")
+LINKED = (*PAGES, "docs/README.md", "docs/developer.md", "docs/glossary.md", "docs/fr/presentation.md",
+          "docs/architecture.md")  # fmt: skip
+SERVER = "http://127.0.0.1:8000"
+PROGRAM = ".venv/bin/fhir-dmp"
+MARK = "@@ step "
+_BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+curl_is_here = pytest.mark.skipif(
+    not (shutil.which("curl") and shutil.which("openssl")), reason="curl and openssl are not installed"
+)
 
 
 @dataclass(frozen=True)
-class Block:
-    """A shell block of the README and the answers it promises, in order."""
+class Step:
+    """Commands up to a line that says what they print; nothing when they end with their block."""
 
+    page: str
     commands: str
-    answers: tuple[str, ...]
+    printed: str | None
 
 
-def blocks() -> list[Block]:
-    """Return the shell blocks; the first starts the server."""
-    found = []
-    for text in _BLOCK.findall(README):
-        lines = text.splitlines(keepends=True)
-        answers = tuple(line.removeprefix("# -> ").rstrip("\n") for line in lines if line.startswith("# -> "))
-        found.append(Block("".join(line for line in lines if not line.startswith("# -> ")), answers))
-    return found
+def blocks(page: str) -> list[str]:
+    """Return the blocks of a page that a reader pastes."""
+    return _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
 
 
-@contextmanager
-def checkout(folder: Path) -> Iterator[dict[str, str]]:
-    """Make what a newcomer has after `scripts/setup`: the scripts, and `fhir-dmp` in .venv/bin."""
-    shutil.copytree(ROOT / "scripts", folder / "scripts")
-    (folder / "scripts/setup").write_text("#!/bin/sh\n")
-    program = folder / ".venv/bin/fhir-dmp"
-    program.parent.mkdir(parents=True)
-    program.write_text(f'#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n'
-                       'from fhir_dmp.cli import main\nmain()\n')  # fmt: skip
-    program.chmod(0o755)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DMP_")}
-    yield {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+def steps() -> Iterator[Step]:
+    """Cut the blocks of all pages where a page says what is printed."""
+    for page in PAGES:
+        for block in blocks(page):
+            pending: list[str] = []
+            for line in block.splitlines():
+                if line.startswith("# -> "):
+                    yield Step(page, "\n".join(pending), line.removeprefix("# -> "))
+                    pending = []
+                else:
+                    pending.append(line)
+            if pending:
+                yield Step(page, "\n".join(pending), None)
 
 
-@contextmanager
-def serving(command: str, port: int, folder: Path, environ: dict[str, str]) -> Iterator[Path]:
-    """Run the command that starts the server, until it answers; yield what it printed."""
-    log = folder / "server.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            ["sh", "-c", f"exec {command} --port {port}"], cwd=folder, env=environ, stdout=file, stderr=file
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            try:
-                create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield log
-    finally:
-        process.terminate()
-        process.wait(30)
+def script(port: int) -> str:
+    """Return one script of all steps, with a mark after each, for this server."""
+    marked = [f"{step.commands}\nprintf '\\n{MARK}%s\\n' {number}" for number, step in enumerate(steps())]
+    program = f'"{sys.executable}" -m fhir_dmp.cli'
+    return "\n".join(marked).replace(SERVER, f"http://127.0.0.1:{port}").replace(PROGRAM, program)
 
 
-def free_port() -> int:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.mark.timeout(180)
-def test_every_command_of_the_readme_answers_what_it_says(tmp_path: Path) -> None:
-    start, *rest = blocks()
-    assert start.commands.strip() == "scripts/serve"
-    assert len(rest) >= 7
-    port = free_port()
-    script = "set -e\n" + "".join(f"{block.commands}\necho '{_MARK}'\n" for block in rest)
-    with checkout(tmp_path) as environ, serving(start.commands.strip(), port, tmp_path, environ) as log:
+@pytest.mark.slow
+@curl_is_here
+def test_a_reader_who_pastes_every_block_sees_what_the_pages_say(tmp_path: Path) -> None:
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("DMP_")}
+    with serving(tmp_path, "--demo", "--workers", "1") as (_, port, _lines):
         done = subprocess.run(
-            ["sh", "-c", script.replace(f":{PORT}/", f":{port}/")],
+            ["bash", "-euo", "pipefail", "-c", script(port)],
             cwd=tmp_path,
-            env=environ,
+            env={**kept, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=110,
         )
-        assert done.returncode == 0, done.stdout + done.stderr + log.read_text()
-    outputs = done.stdout.split(_MARK + "\n")
-    for block, output in zip(rest, outputs, strict=False):
-        at = 0
-        for answer in block.answers:
-            assert answer in output[at:], (block.commands[:80], answer, output)
-            at = output.index(answer, at) + len(answer)
-    assert all(block.answers for block in rest)
+    printed = re.split(rf"\n{MARK}\d+\n", done.stdout)
+    for step, output in zip(steps(), printed, strict=False):
+        assert step.printed is None or step.printed in output, (step.page, step.commands[-300:], output, done.stderr)
+    assert (done.returncode, len(printed)) == (0, len(list(steps())) + 1), done.stderr
 
 
-@pytest.mark.timeout(120)
-def test_the_line_that_the_server_prints_works_from_any_folder(tmp_path: Path) -> None:
-    port = free_port()
-    with checkout(tmp_path) as environ, serving("scripts/serve", port, tmp_path, environ) as log:
-        (line,) = [line for line in log.read_text().splitlines() if line.startswith("Try ")]
-        done = subprocess.run(
-            ["sh", "-c", line.removeprefix("Try").strip()],
-            cwd="/",
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr
-    assert '"family": "BELLANGER"' in done.stdout
+def test_each_block_says_what_it_prints() -> None:
+    assert len(blocks("README.md")) == 7
+    assert [block for page in PAGES for block in blocks(page) if "\n# -> " not in block] == []
 
 
-def test_every_link_of_the_readme_leads_somewhere() -> None:
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("http")]
-    assert [target for target in targets if not (ROOT / target).exists()] == []
-    assert len(targets) > 10
+@pytest.mark.parametrize("page", LINKED)
+def test_links_lead_somewhere(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
-@pytest.mark.parametrize("script", ["serve", "test"])
-def test_the_scripts_of_the_readme_are_executable_shell(script: str) -> None:
-    path = ROOT / "scripts" / script
+@pytest.mark.parametrize("name", ["serve", "test"])
+def test_the_two_commands_are_executable_shell(name: str) -> None:
+    path = ROOT / "scripts" / name
+    assert f"scripts/{name} " in (ROOT / "README.md").read_text(encoding="utf-8")
     assert os.access(path, os.X_OK)
     assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0

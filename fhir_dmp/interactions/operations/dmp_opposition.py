@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_dmp.access.facts import Dossier, PatientFacts
+from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.operations import may_lift, may_operate
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.interactions import record
@@ -42,7 +42,7 @@ def _before_any(call: Call, given: Arguments, services: Services) -> Answer:
     ins = given.ins()
     if ins is None:
         raise unknown(services.canonical)
-    nobody = PatientFacts("", Dossier.NONE, services.clock.now_ms())
+    nobody = PatientFacts("", Status.NONE, services.clock.now_ms())
     dossier.admit(may_operate(call.caller, NAME, nobody, services.access), services)
     scribe = dossier.scribe(call.caller, services, dossier.author_of(given))
     planned = plan_stub(given, ins, scribe, services.documents.ins)

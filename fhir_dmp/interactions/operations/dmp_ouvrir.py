@@ -15,7 +15,7 @@ from fhir_dmp.interactions.operations import dossier
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.submit import all_versions
 from fhir_dmp.interactions.write import Plan, checked, commit
-from fhir_dmp.patients.dossier import Opener, Opening, plan_opening, read_opening
+from fhir_dmp.patients.dossier import Opener, Opening, Status, plan_opening, read_opening
 from fhir_dmp.patients.identity import IdentityRules
 from fhir_dmp.ports import Key
 
@@ -45,7 +45,8 @@ def open_dossier(call: Call, services: Services) -> Answer:
     if known is not None:
         _refuse_blocked(call.caller, known, services)
     consents = [consent.resource for consent in known.consents] if known else []
-    decided = plan_opening(request, known.patient if known else None, consents, _opener(call.caller, services))
+    status = known.facts.dossier if known else Status.NONE
+    decided = plan_opening(request, known.patient if known else None, consents, status, _opener(call.caller, services))
     return _carried_out(call, decided, (*warnings, *decided.issues), services)
 
 

@@ -108,9 +108,9 @@ def entered(call: Call, operation: str, given: Arguments, services: Services, wh
 def admit(decision: Decision | None, services: Services) -> None:
     """Raise the refusal that a decision holds, if it holds one."""
     if decision is not None and not decision.permitted:
-        raise (
-            unknown(services.canonical) if decision.status == 404 else refusal(decision, services.canonical, "Patient")
-        )
+        if decision.status == 404:
+            raise unknown(services.canonical)
+        raise refusal(decision, services.canonical, "Patient")
 
 
 def calling_professional(caller: Caller) -> Who | None:

@@ -186,22 +186,6 @@ def version_of(doc: Doc, type_: str, id_: str) -> Version:
     )
 
 
-def written_version(write: Write, sequence: int) -> Version:
-    """Return the version that a write becomes under this sequence."""
-    return Version(
-        type=write.type,
-        id=write.id,
-        version=write.version,
-        updated_ms=write.updated_ms,
-        seq=sequence,
-        body=write.body,
-        method=write.method,
-        deleted=write.deleted,
-        blob=write.blob,
-        patient=write.terms.patient,
-    )
-
-
 def audit_document(record: AuditRecord) -> Doc:
     """Return the row of an audit record: the bytes that are chained, and what the trail is searched by."""
     return {"pat": record.patient, "u": record.recorded_ms, "b": Binary(encode(record))}

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, StaleVersion, VersionConflict
+from fhir_dmp.errors import DuplicateKey, KeyHolder
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.terms import Terms, recomputed
+from fhir_dmp.store.commits import expect, expect_unclaimed, written
 from fhir_dmp.store.mongo import documents
 from fhir_dmp.store.mongo.views import Doc
 
@@ -132,25 +133,22 @@ class Group:
     def _check_requires(self, requires: tuple[Require, ...]) -> None:
         for require in requires:
             current, _ = self._current(require.key)
-            if (current or 0) != require.version:
-                raise VersionConflict(StaleVersion(require.key.type, require.key.id, require.version, current))
+            expect(require.key, require.version, current or 0)
 
     def _check_claims(self, claims: tuple[Claim, ...]) -> None:
         for claim in claims:
             stored = self._facts.claims.get(claim.key)
             taken = self._claims.get(claim.key, stored[1] if stored is not None else 0)
-            if taken > claim.seen:
-                raise ClaimLost("Another request has just created what this one was looking for.")
+            expect_unclaimed(claim, taken)
 
     def _judge(self, write: Write, change: _Change) -> None:
         key = Key(write.type, write.id)
         current, held = self._current(key, change)
-        if (current or 0) != write.version - 1:
-            raise VersionConflict(StaleVersion(write.type, write.id, write.version - 1, current))
+        expect(key, write.version - 1, current or 0)
         change.sequence += 1
         self._judge_uniques(key, held, () if write.deleted else write.terms.uniques, change)
         change.writes.setdefault(key, []).append((write, change.sequence))
-        change.versions.append(documents.written_version(write, change.sequence))
+        change.versions.append(written(write, change.sequence))
 
     def _judge_uniques(self, key: Key, held: tuple[str, ...], wanted: tuple[str, ...], change: _Change) -> None:
         for unique in held:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, StaleVersion, VersionConflict
+from fhir_dmp.errors import DuplicateKey, KeyHolder
 from fhir_dmp.ports import Claim, Key, Require, Version
+from fhir_dmp.store.commits import expect, expect_unclaimed, written
 from fhir_dmp.store.sqlite.codec import NO_ROWS, Codec, IndexRows, indexed_type, unpack_terms
 from fhir_dmp.store.sqlite.prepare import ReadyCommit, ReadyWrite
 
@@ -137,14 +138,13 @@ class Applier:
     def _check_requires(self, requires: Iterable[Require]) -> None:
         for require in requires:
             row = self._con.execute(_CURRENT, (require.key.type, require.key.id)).fetchone()
-            _expect(require.key, require.version, 0 if row is None else row[1])
+            expect(require.key, require.version, 0 if row is None else row[1])
 
     def _check_claims(self, claims: Iterable[Claim]) -> None:
         for claim in claims:
             row = self._con.execute("SELECT s FROM claim WHERE key = ?", (claim.key,)).fetchone()
             # Old claims are swept: whoever looked before the oldest that is kept cannot know, and looks again.
-            if (self._oldest_claim() if row is None else row[0]) > claim.seen:
-                raise ClaimLost("Another request has just created what this one was looking for.")
+            expect_unclaimed(claim, self._oldest_claim() if row is None else row[0])
 
     def _oldest_claim(self) -> int:
         return int(self._con.execute("SELECT value FROM meta WHERE name = 'claims'").fetchone()[0])
@@ -170,7 +170,7 @@ class Applier:
         write, con = ready.write, self._con
         key = Key(write.type, write.id)
         row = con.execute(_CURRENT, (write.type, write.id)).fetchone()
-        _expect(key, write.version - 1, 0 if row is None else row[1])
+        expect(key, write.version - 1, 0 if row is None else row[1])
         self.sequence += 1
         values = (
             *(write.version, write.updated_ms, self.sequence, int(write.deleted), write.method),
@@ -189,7 +189,7 @@ class Applier:
             con.execute(_UPDATE_RES, (*values, pk))
             con.execute("UPDATE doc SET body = ? WHERE pk = ?", (ready.body, pk))
             con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
-        return version_of(ready, self.sequence)
+        return written(ready.write, self.sequence)
 
     def _supersede(self, ready: ReadyWrite, pk: int, *, old_deleted: bool, index: IndexChange) -> None:
         write, con = ready.write, self._con
@@ -213,25 +213,3 @@ class Applier:
                 holder = self._con.execute("SELECT type, id FROM res WHERE pk = ?", row).fetchone()
                 raise DuplicateKey(unique, KeyHolder(*holder))
             self._con.execute("INSERT INTO uq (key, pk) VALUES (?, ?)", (unique, pk))
-
-
-def _expect(key: Key, expected: int, current: int) -> None:
-    if current != expected:
-        raise VersionConflict(StaleVersion(key.type, key.id, expected, current or None))
-
-
-def version_of(ready: ReadyWrite, seq: int) -> Version:
-    """Return the version that a write made."""
-    write = ready.write
-    return Version(
-        type=write.type,
-        id=write.id,
-        version=write.version,
-        updated_ms=write.updated_ms,
-        seq=seq,
-        body=write.body,
-        method=write.method,
-        deleted=write.deleted,
-        blob=write.blob,
-        patient=write.terms.patient,
-    )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fhir_dmp.fhir.bucket import BUCKETS, bucket
 from fhir_dmp.ports import Notice, Write
 from fhir_dmp.search.terms import Terms
+from fhir_dmp.store.commits import written
 from fhir_dmp.store.mongo import documents
 from tests.store.samples import DOC, T0
 from tests.store.strategies import terms
@@ -22,7 +23,7 @@ def test_a_version_survives_the_document(body: bytes, one: Terms, deleted: bool)
     write = Write(DOC, "a", 3, T0, b"" if deleted else stored, one, "PUT", deleted, "f" * 64)
     for doc in (documents.current_document(write, 9), documents.history_document(write, 9)):
         again = bson.decode(bson.encode(doc))
-        assert documents.version_of(again, DOC, "a") == documents.written_version(write, 9)
+        assert documents.version_of(again, DOC, "a") == written(write, 9)
 
 
 def test_large_bodies_are_compressed_and_small_ones_are_not() -> None:

@@ -6,14 +6,12 @@ the process.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
 
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.errors import ClaimLost, DuplicateKey, KeyHolder, NotFound, StaleVersion, VersionConflict
-from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.errors import DuplicateKey, KeyHolder
 from fhir_dmp.ports import (
     AuditPage,
     AuditQuery,
@@ -29,20 +27,12 @@ from fhir_dmp.ports import (
     Write,
 )
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
-from fhir_dmp.search.match import matches
-from fhir_dmp.search.order import compare, ordered, position_of
+from fhir_dmp.search.order import ordered, position_of
 from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.search.terms import Terms, recomputed
-
-CHUNK = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A current version, its terms, and what it is indexed by."""
-
-    version: Version
-    terms: Terms
+from fhir_dmp.store.commits import expect, expect_unclaimed, written
+from fhir_dmp.store.memory.blobs import MemoryBlobs
+from fhir_dmp.store.memory.rows import Row, page_of, satisfies
 
 
 @dataclass
@@ -50,45 +40,9 @@ class _Change:
     """A commit in the making: what would replace the current state if every check holds."""
 
     sequence: int
-    rows: dict[Key, _Row] = field(default_factory=dict)
+    rows: dict[Key, Row] = field(default_factory=dict)
     uniques: dict[str, Key | None] = field(default_factory=dict)
     versions: list[Version] = field(default_factory=list)
-
-
-class MemoryBlobs:
-    """Contents in a dictionary."""
-
-    def __init__(self, inline_limit: int) -> None:
-        self._contents: dict[str, bytes] = {}
-        self._inline_limit = inline_limit
-
-    def stage(self, chunks: Iterator[bytes]) -> Blob:
-        """Take a content in; one above the limit is kept at once, as a durable store would."""
-        data = b"".join(chunks)
-        blob = Blob(hashlib.sha256(data).hexdigest(), hashlib.sha1(data, usedforsecurity=False).digest(), len(data))
-        if len(data) > self._inline_limit:
-            self._contents[blob.sha256] = data
-            return blob
-        return replace(blob, data=data)
-
-    def keep(self, blobs: Iterable[Blob]) -> None:
-        """Store the staged contents of a commit."""
-        for blob in blobs:
-            if blob.data is not None:
-                self._contents.setdefault(blob.sha256, blob.data)
-
-    def size(self, sha256: str) -> int | None:
-        """Return the size in bytes, or None."""
-        data = self._contents.get(sha256)
-        return None if data is None else len(data)
-
-    def read(self, sha256: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield the bytes from `start` up to `end`, in chunks."""
-        data = self._contents.get(sha256)
-        if data is None:
-            raise NotFound("The content is not stored.")
-        stop = len(data) if end is None else min(end, len(data))
-        return (data[at : min(at + CHUNK, stop)] for at in range(start, stop, CHUNK))
 
 
 class MemoryStore:
@@ -98,7 +52,7 @@ class MemoryStore:
         self._lock = RLock()
         self._join_cap = join_cap
         self._blobs = MemoryBlobs(inline_limit)
-        self._current: dict[Key, _Row] = {}
+        self._current: dict[Key, Row] = {}
         self._versions: dict[Key, list[Version]] = {}
         self._log: list[Version] = []
         self._uniques: dict[str, Key] = {}
@@ -147,11 +101,11 @@ class MemoryStore:
                 if row.version.seq <= bound
             ]
 
-            def place(row: _Row) -> Position:
+            def place(row: Row) -> Position:
                 version = row.version
                 return position_of(search.sort, row.terms, version.type, version.id, version.updated_ms)
 
-            return _page(search, ordered(search.sort, rows, place), place, bound)
+            return page_of(search, ordered(search.sort, rows, place), place, bound)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -200,10 +154,10 @@ class MemoryStore:
                     counts[key.type] = counts.get(key.type, 0) + 1
             return counts
 
-    def _matching(self, type_: str, node: Node) -> list[_Row]:
+    def _matching(self, type_: str, node: Node) -> list[Row]:
         resolved = self._resolved(node)
         rows = [row for row in self._current.values() if row.version.type == type_ and not row.version.deleted]
-        return [row for row in rows if _satisfies(row, resolved)]
+        return [row for row in rows if satisfies(row, resolved)]
 
     def _resolved(self, node: Node) -> Node:
         return resolve_joins(node, self._find_capped, self._referenced)
@@ -235,7 +189,7 @@ class MemoryStore:
             return False
         if query.at is not None and not self._was_current(version, *query.at):
             return False
-        return node is None or _satisfies(self._current[version.key], node)
+        return node is None or satisfies(self._current[version.key], node)
 
     def _was_current(self, version: Version, low: float, high: float) -> bool:
         versions = self._versions[version.key]
@@ -261,27 +215,24 @@ class MemoryStore:
         for require in requires:
             row = self._current.get(require.key)
             current = 0 if row is None else row.version.version
-            if current != require.version:
-                raise _conflict(require.key, require.version, current)
+            expect(require.key, require.version, current)
 
     def _check_claims(self, claims: Iterable[Claim]) -> None:
         for claim in claims:
-            if self._claims.get(claim.key, 0) > claim.seen:
-                raise ClaimLost("Another request has just created what this one was looking for.")
+            expect_unclaimed(claim, self._claims.get(claim.key, 0))
 
     def _plan(self, write: Write, change: _Change) -> None:
         key = Key(write.type, write.id)
         row = change.rows.get(key) or self._current.get(key)
         current = 0 if row is None else row.version.version
-        if current != write.version - 1:
-            raise _conflict(key, write.version - 1, current)
+        expect(key, write.version - 1, current)
         change.sequence += 1
-        version = _version(write, change.sequence)
+        version = written(write, change.sequence)
         self._plan_uniques(key, row, write, change)
-        change.rows[key] = _Row(version, write.terms)
+        change.rows[key] = Row(version, write.terms)
         change.versions.append(version)
 
-    def _plan_uniques(self, key: Key, row: _Row | None, write: Write, change: _Change) -> None:
+    def _plan_uniques(self, key: Key, row: Row | None, write: Write, change: _Change) -> None:
         for unique in row.terms.uniques if row is not None else ():
             if self._holder(unique, change) == key:
                 change.uniques[unique] = None
@@ -325,7 +276,7 @@ class MemoryStore:
         change = _Change(self._sequence)
         write = Write(key.type, key.id, row.version.version, row.version.updated_ms, row.version.body, new)
         self._plan_uniques(key, row, write, change)
-        change.rows[key] = _Row(replace(row.version, patient=new.patient), new)
+        change.rows[key] = Row(replace(row.version, patient=new.patient), new)
         self._apply(change, Commit())
 
     # Audit, outbox, life
@@ -358,29 +309,6 @@ class MemoryStore:
         """Nothing to release."""
 
 
-def _conflict(key: Key, expected: int, current: int) -> VersionConflict:
-    return VersionConflict(StaleVersion(key.type, key.id, expected, current or None))
-
-
-def _version(write: Write, seq: int) -> Version:
-    return Version(
-        type=write.type,
-        id=write.id,
-        version=write.version,
-        updated_ms=write.updated_ms,
-        seq=seq,
-        body=write.body,
-        method=write.method,
-        deleted=write.deleted,
-        blob=write.blob,
-        patient=write.terms.patient,
-    )
-
-
-def _satisfies(row: _Row, node: Node) -> bool:
-    return matches(node, row.terms, id_=row.version.id, updated_ms=row.version.updated_ms)
-
-
 def _in_slice(record: AuditRecord, query: AuditQuery) -> bool:
     if query.patient is not None and record.patient != query.patient:
         return False
@@ -389,26 +317,3 @@ def _in_slice(record: AuditRecord, query: AuditQuery) -> bool:
     if query.high_ms is not None and record.recorded_ms >= query.high_ms:
         return False
     return query.keep is None or query.keep(record)
-
-
-def _page(search: Search, rows: list[_Row], place: Callable[[_Row], Position], bound: int) -> Page:
-    """Cut the page out of all matching rows, which are in order."""
-    rest = [row for row in rows if _within(search, place(row))]
-    if search.count <= 0:
-        return Page((), bound=bound, total=len(rows) if search.total else None)
-    backwards = search.before is not None
-    page = rest[-search.count :] if backwards else rest[: search.count]
-    more = len(rest) > len(page)
-    return Page(
-        tuple(row.version for row in page),
-        next=place(page[-1]) if page and (backwards or more) else None,
-        previous=place(page[0]) if page and (more if backwards else search.after is not None) else None,
-        bound=bound,
-        total=len(rows) if search.total else None,
-    )
-
-
-def _within(search: Search, place: Position) -> bool:
-    if search.before is not None:
-        return compare(search.sort, place, search.before) < 0
-    return search.after is None or compare(search.sort, place, search.after) > 0
