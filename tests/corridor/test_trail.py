@@ -60,7 +60,7 @@ REFUSALS: dict[str, tuple[Callable[[Stage, Client], Response], str, str, str]] =
     "create": (lambda s, c: s.observe(c), "create", "8", "scope"),
     "submission of another": (lambda s, c: c.post("", submission()), "iti-65", "8", "author-forged"),
     "submission with faults": (
-        lambda s, c: c.post("", submission(class_="zz", professional=STRANGER, structure=CLINIC)),
+        lambda s, c: c.post("", submission(date="hier", professional=STRANGER, structure=CLINIC)),
         "iti-65",
         "4",
         "",
