@@ -78,7 +78,7 @@ REFUSALS: dict[str, tuple[Callable[[Stage, Client], Response], str, str, str]] =
 }
 
 
-@pytest.mark.statement("security L-5", "dmp-fhir 9.11/207")
+@pytest.mark.statement("security L-5", "dmp-fhir 9.11/201")
 @pytest.mark.parametrize("name", sorted(REFUSALS))
 def test_every_refused_call_is_recorded_once_with_reason_and_patient(stage: Stage, name: str) -> None:
     ask, kind, outcome, reason = REFUSALS[name]
@@ -140,7 +140,6 @@ def about(stage: Stage, recorded: str) -> Json:
     return {**EVENT, "recorded": recorded, "entity": [{"what": {"reference": f"Patient/{stage.id}"}}]}
 
 
-@pytest.mark.statement("dmp-fhir 9.11/209")
 def test_a_late_event_is_found_by_its_own_date_and_by_its_reception(stage: Stage) -> None:
     made = feeder(stage).post("/AuditEvent", about(stage, "2026-05-20T08:00:00+02:00"))
     assert made.status == 201, made.body
