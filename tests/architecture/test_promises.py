@@ -99,7 +99,8 @@ def test_openapi_holds_every_operation_that_the_statement_offers() -> None:
     api = document(capability, services.base)
     for resource in capability["rest"][0]["resource"]:
         for operation in resource.get("operation", ()):
-            assert f"/{resource['type']}/${operation['name']}" in api["paths"]
+            type_, name = resource["type"], operation["name"]
+            assert {f"/{type_}/${name}", f"/{type_}/{{id}}/${name}"} & set(api["paths"])
     assert "/Patient/$dmp-ouvrir" in api["paths"]
 
 
