@@ -99,8 +99,12 @@ def test_openapi_holds_every_operation_that_the_statement_offers() -> None:
     api = document(capability, services.base)
     for resource in capability["rest"][0]["resource"]:
         for operation in resource.get("operation", ()):
-            type_, name = resource["type"], operation["name"]
-            assert {f"/{type_}/${name}", f"/{type_}/{{id}}/${name}"} & set(api["paths"])
+            places = [
+                path
+                for path in api["paths"]
+                if path.startswith(f"/{resource['type']}/") and path.endswith(f"/${operation['name']}")
+            ]
+            assert places, (resource["type"], operation["name"])
     assert "/Patient/$dmp-ouvrir" in api["paths"]
 
 

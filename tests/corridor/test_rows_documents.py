@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -147,12 +148,13 @@ def test_d8_a_setting_lets_emergencies_see_what_is_masked() -> None:
 def test_a_shut_record_gives_no_reason_for_what_would_be_hidden_in_it(stage: Stage, shut: str) -> None:
     shown, secret = stage.submit(), stage.submit(MASKED)
     path = stage.content(secret)
-    {
+    acts: dict[str, Callable[[], object]] = {
         "blocked": stage.block,
         "expired": lambda: stage.authorise(start="2025-01-01", end="2025-02-01"),
         "closed": stage.close,
         "none": lambda: "",
-    }[shut]()
+    }
+    acts[shut]()
     assert stage.ps().get(f"/DocumentReference/{shown}").status == 403
     assert_absent(stage.ps(), secret, path)
 
@@ -176,9 +178,7 @@ BIOLOGY = {"type_": (samples.LOINC, "11502-2"), "class_": "10"}
         (STRANGER, "10", PSYCHIATRIC, True),
     ],
 )
-def test_d9_the_matrix_decides(
-    stage: Stage, number: str, profession: str, kind: dict[str, object], visible: bool
-) -> None:
+def test_d9_the_matrix_decides(stage: Stage, number: str, profession: str, kind: dict[str, Any], visible: bool) -> None:
     id_ = stage.submit(**kind)
     path = stage.content(id_)
     stage.authorise(number)
