@@ -7,11 +7,11 @@ import secrets
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from os import urandom
 from pathlib import Path
-from queue import SimpleQueue
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fhir_dmp import definitions, keyring
@@ -159,7 +159,9 @@ class Wired(Services):
         return next(known, None)
 
     def close(self) -> None:
-        """Flush and release the store."""
+        """Write what waits, and release the store."""
+        if isinstance(self.trail, BatchedTrail):
+            self.trail.flush()
         self.store.close()
 
 
@@ -206,28 +208,44 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
 
 
 class BatchedTrail:
-    """Audit records of reads, committed together every tenth of a second: a crash may lose those of that time."""
+    """Audit records of reads, committed together every tenth of a second: a crash may lose those of that time.
+
+    A stop does not (`flush`), and a store that does not answer for a while does not either.
+    """
 
     def __init__(self, store: ResourceStore, every_s: float = 0.1) -> None:
         self._store = store
         self._every_s = every_s
-        self._waiting: SimpleQueue[tuple[AuditRecord, ...]] = SimpleQueue()
+        self._waiting: deque[tuple[AuditRecord, ...]] = deque()
+        self._some = threading.Event()
+        self._writing = threading.Lock()
         threading.Thread(target=self._run, name="audit-trail", daemon=True).start()
 
     def __call__(self, records: tuple[AuditRecord, ...]) -> None:
         """Queue records."""
-        self._waiting.put(records)
+        self._waiting.append(records)
+        self._some.set()
+
+    def flush(self) -> None:
+        """Commit what is queued; keep it queued when the store does not answer."""
+        with self._writing:
+            self._some.clear()
+            batch: list[AuditRecord] = []
+            while self._waiting:
+                batch.extend(self._waiting.popleft())
+            try:
+                if batch:
+                    self._store.commit(Commit(audit=tuple(batch)))
+            except StoreUnavailable:
+                self._waiting.appendleft(tuple(batch))
+                self._some.set()
+                logging.getLogger("fhir_dmp").exception("%d audit records wait for the store", len(batch))
 
     def _run(self) -> None:
         while True:
-            batch = list(self._waiting.get())
+            self._some.wait()
             time.sleep(self._every_s)
-            while not self._waiting.empty():
-                batch.extend(self._waiting.get())
-            try:
-                self._store.commit(Commit(audit=tuple(batch)))
-            except StoreUnavailable:
-                logging.getLogger("fhir_dmp").exception("%d audit records could not be written", len(batch))
+            self.flush()
 
 
 def _trail(store: ResourceStore, settings: Settings) -> Callable[[tuple[AuditRecord, ...]], None]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from multiprocessing import util
 
@@ -18,3 +19,7 @@ if os.environ.get("FHIR_DMP_DEMO") == "load":
 # A worker is a child process: it runs these on a graceful stop, and no atexit handler.
 util.Finalize(None, services.close, exitpriority=10)
 application = app.application(services)
+# Tables and code stay for good: the collector need not look at them again. Requests make few cycles and many objects.
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 20, 20)

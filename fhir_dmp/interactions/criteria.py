@@ -8,6 +8,7 @@ from fhir_dmp.errors import BadRequest
 from fhir_dmp.interactions import authorise, scoping
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.valuesets import Terminology
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.parse import parse
 from fhir_dmp.search.query import AnyTerm, Query, Search
@@ -18,6 +19,7 @@ def rules_of(services: Services, *, strict: bool, base: str | None = None) -> Pa
     """Return the rules under which search parameters are read. base: URL under which the client knows the server."""
     documents, server = services.settings.documents, services.settings.server
     pages = (documents.default_count, documents.max_count)
+    terminology = Terminology(services)
     return ParseRules(
         base=base or services.base,
         zone=services.zone,
@@ -26,6 +28,8 @@ def rules_of(services: Services, *, strict: bool, base: str | None = None) -> Pa
         default_count=server.default_count,
         max_count=server.max_count,
         counts={"DocumentReference": pages, "List": pages},
+        members=terminology.members,
+        hierarchy=terminology.relatives,
     )
 
 

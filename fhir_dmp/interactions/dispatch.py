@@ -113,9 +113,11 @@ def kind_of(call: Call) -> str:
     if path[-1] == "_search" or (call.method == "GET" and len(path) == 1):
         if path in (("Patient",), ("Patient", "_search")):
             return patient_search.kind_of({name.partition(":")[0] for name, _ in call.query})
-        return {"DocumentReference": "iti-67", "List": "iti-66"}.get(path[0], "search-type")
+        return search.kind_of(path[:1])
     if "_history" in path:
         return "vread" if path[-1] != "_history" else history.kind_of(path[:-1])
+    if len(path) == 3:
+        return search.kind_of((path[2],) if path[2] != "*" else ())
     if call.method == "POST" and path[0] == "DocumentReference":
         return "iti-105"
     if call.method == "GET" and path[0] in ("Binary", "Bundle"):

@@ -62,8 +62,8 @@ def history(call: Call, services: Services) -> Answer:
 
 
 def kind_of(scope: tuple[str, ...]) -> str:
-    """Return the audit kind of a history: of everything, of a type, of one resource."""
-    return ("history-system", "history-type", "history")[len(scope)]
+    """Return the audit kind of a history: of everything, of a type, of one resource; whatever is asked below one."""
+    return ("history-system", "history-type", "history")[min(len(scope), 2)]
 
 
 def _allowed(call: Call, scope: tuple[str, ...], newest: Version | None, services: Services) -> authorise.Allowed:

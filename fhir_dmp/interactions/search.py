@@ -246,13 +246,18 @@ def self_link(url: str, applied: Sequence[tuple[str, str]]) -> str:
     return f"{url}?{urlencode(applied, safe=':/|,$')}" if applied else url
 
 
+def kind_of(types: Sequence[str]) -> str:
+    """Return the audit kind of a search of these types."""
+    if len(types) != 1:
+        return "search-system"
+    return {"DocumentReference": "iti-67", "List": "iti-66"}.get(types[0], "search-type")
+
+
 def _records(
     call: Call, ask: _Ask, patients: Sequence[str], scope: scoping.Scope, services: Services
 ) -> list[AuditRecord]:
     """Return one record for each patient whose record was searched (security 6.2)."""
-    kind = {"DocumentReference": "iti-67", "List": "iti-66"}.get(_label(ask.types), "search-type")
-    kind = "search-system" if len(ask.types) != 1 else kind
-    kind = scope.kind or kind
+    kind = scope.kind or kind_of(ask.types)
     each: Sequence[str | None] = patients or (None,)
     return [
         record.record(call, kind, services, patient=p, query=call.info.raw, details=scope.grounds.get(p or "", ()))

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from fhir_dmp.errors import BadRequest
@@ -148,6 +149,7 @@ def _atom(unit: str) -> tuple[str, Decimal] | None:
     return None
 
 
+@lru_cache(maxsize=512)  # an Observation asks for its unit six times, and records use few units
 def canonical_unit(code: str) -> tuple[str, Decimal, Decimal] | None:
     """Return (canonical unit, factor, offset) of a UCUM code, or None when it is not in the table.
 

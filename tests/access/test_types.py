@@ -186,6 +186,16 @@ def test_a_reference_to_a_hidden_document_keeps_nothing_of_it() -> None:
     assert mask_references(absolute, {"DocumentReference/d1"}) == {"entry": [{"item": MASKED}]}
 
 
+def test_an_attached_content_is_masked_like_a_reference_but_for_a_documents_own() -> None:
+    attachment = {"contentType": "text/plain", "url": "Binary/b1", "title": "Psychiatrie"}
+    report: Json = {"resourceType": "DiagnosticReport", "presentedForm": [attachment]}
+    document: Json = {"resourceType": "DocumentReference", "content": [{"attachment": attachment}]}
+    assert references_to_check(report) == ("Binary/b1",)
+    assert mask_references(report, {"Binary/b1"}) == {**report, "presentedForm": [MASKED]}
+    assert references_to_check(document) == ()
+    assert references_to_check({**document, "relatesTo": [{"target": {"reference": "Binary/b2"}}]}) == ("Binary/b2",)
+
+
 def test_the_documents_of_a_list_are_told_for_checking_and_a_list_of_hidden_ones_is_empty() -> None:
     assert references_to_check(SET) == ("DocumentReference/d1", "DocumentReference/d2")
     assert not is_emptied(SET, {"DocumentReference/d1"})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_dmp.access.decide import enter
-from fhir_dmp.access.decision import Op, Rules, Verdict
+from fhir_dmp.access.decision import Effect, Op, Rules, Verdict
 from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.visibility import visible
@@ -364,3 +364,21 @@ def test_nobody_else_sees_documents() -> None:
 @pytest.mark.parametrize("odd", [{}, {"author": "x", "securityLabel": 3, "type": [], "category": {"coding": "x"}}])
 def test_odd_documents_grant_nothing_and_raise_nothing(odd: Json) -> None:
     assert not see(ps(OTHER), odd).permitted
+
+
+@pytest.mark.statement("security P-10", "security P-41")
+@pytest.mark.parametrize("op", [Op.READ, Op.RETRIEVE, Op.UPDATE_LABEL])
+def test_a_shut_record_gives_its_reason_but_not_for_what_would_be_hidden_in_it(op: Op) -> None:
+    shut = {
+        "blocked": facts(blocked(NURSE), patient=doctor_of_record()),
+        "dmp-closed": facts(patient=closed_person()),
+    }
+    for reason, known in shut.items():
+        open_to_all, masked = see(ps(NURSE), docref(), known, op), see(ps(NURSE), docref("MASQUE_PS"), known, op)
+        assert (open_to_all.effect, open_to_all.reason) == (Effect.DENY, reason)
+        assert (masked.effect, masked.status) == (Effect.FILTER, 404)
+        refused_by_matrix = see(ps(NURSE, "60"), docref(type_="83901-9"), known, op)
+        assert (refused_by_matrix.effect, refused_by_matrix.status) == (Effect.FILTER, 404)
+    invisible = see(holder(), docref("INVISIBLE_PATIENT"), shut["dmp-closed"], op)
+    assert (invisible.effect, invisible.status) == (Effect.FILTER, 404)
+    assert see(institution(), docref("MASQUE_PS"), facts(), Op.READ).reason == "feed-only"

@@ -173,7 +173,8 @@ class Scene:
             self.lists.append(made.json["id"])
 
     def _clinical(self) -> None:
-        for patient in (self.mine, self.mine, self.other):
+        foreign = ""
+        for patient in (self.other, self.mine, self.mine):
             target = self.random.choice([each for each in self.documents if each.patient == patient])
             note = f"note-{self.random.getrandbits(40):010x}"
             observation = {
@@ -182,6 +183,8 @@ class Scene:
                 "code": {"coding": [{"system": samples.LOINC, "code": "8867-4"}]},
                 "subject": {"reference": f"Patient/{patient}"},
                 "derivedFrom": [{"reference": f"DocumentReference/{target.id}"}],
+                # A feeder's slip: a reference into another record. It must lead nowhere.
+                **({"hasMember": [{"reference": foreign}]} if foreign else {}),
                 "note": [{"text": note}],
             }
             report = {
@@ -195,7 +198,9 @@ class Scene:
             for resource in (observation, report):
                 made = self.world.admin.post(f"/{resource['resourceType']}", resource)
                 assert made.status == 201, made.body
-                self.clinical[f"{resource['resourceType']}/{made.json['id']}"] = (patient, note)
+                name = f"{resource['resourceType']}/{made.json['id']}"
+                self.clinical[name] = (patient, note)
+                foreign = foreign or name
 
     def _consents(self) -> None:
         random, world = self.random, self.world
@@ -321,7 +326,10 @@ class Scene:
                 yield from (list_, body["title"])
         for name, (patient, note) in self.clinical.items():
             if not self.enters(caller, patient):
-                yield from (name.partition("/")[2], note)
+                yield note
+                # The history of a closed record still names to its holder what is shut in it.
+                if patient == self.mine and caller.patient != self.mine:
+                    yield name.partition("/")[2]
 
 
 def scene(seed: int, world: World) -> Scene:

@@ -27,7 +27,7 @@ from tests.corridor.scene import SAMU, Document, Scene, scene
 from tests.samples import Json
 from tests.world import Client, Response, make_world
 
-SECONDS = float(os.environ.get("DMP_TEST_LEAK_SECONDS", "14"))
+SECONDS = float(os.environ.get("DMP_TEST_LEAK_SECONDS", "24"))
 SEED = int(os.environ.get("DMP_TEST_LEAK_SEED", "1"))
 #: Requests of each caller in one scene.
 AT_RANDOM, PROBES = 14, 10
@@ -57,6 +57,7 @@ PLAIN = (
     "/Observation?patient=Patient/{p}&_include=Observation:derived-from",
     "/Observation?patient=Patient/{p}&derived-from:DocumentReference.status=current",
     "/Observation?patient=Patient/{p},Patient/{q}",
+    "/Observation?patient=Patient/{p}&_include=*&_include:iterate=*&_revinclude=*:*",
     "/DiagnosticReport?patient=Patient/{p}&_include=*",
     "/Patient?identifier={ins}&_revinclude=DocumentReference:patient&_revinclude=Observation:patient",
     "/Patient?identifier={ins}&_has:DocumentReference:patient:status=current",
@@ -93,6 +94,7 @@ NAMING: tuple[tuple[str, str], ...] = (
     ("GET", "/DocumentReference/{id}/_history/9"),
     ("GET", "/DocumentReference/{id}/$meta"),
     ("GET", "/DocumentReference/{id}?_summary=true"),
+    ("HEAD", "/DocumentReference/{id}"),
     ("GET", "/Binary/{binary}"),
     ("GET", "/Binary/{binary}/_history/1"),
     ("GET", "/Binary/{binary}/_history"),

@@ -127,7 +127,7 @@ def test_b2_anything_else_on_an_unknown_patient_is_404(stage: Stage) -> None:
     assert client.get(f"/DocumentReference?patient=Patient/{undocumented}").entries == []
 
 
-@pytest.mark.statement("security P-1 B3", "dmp-fhir 9.5/84")
+@pytest.mark.statement("security P-1 B3")
 def test_b3_a_record_that_is_not_open_is_not_fed(stage: Stage) -> None:
     stage.admin.post("/Patient", samples.patient(samples.BASILE))
     unopened = samples.submission("1.2.250.1.999.6.900", ins=samples.BASILE)

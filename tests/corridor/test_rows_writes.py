@@ -184,7 +184,7 @@ def test_w7_only_professionals_hide_from_the_patient(stage: Stage) -> None:
     assert stage.found(stage.holder()) == {id_}
 
 
-@pytest.mark.statement("security P-1 W7", "dmp-fhir 9.8/145")
+@pytest.mark.statement("security P-1 W7")
 @pytest.mark.parametrize("way", ["/DocumentReference/{id}", "{content}", "/DocumentReference/{id}/_history"])
 def test_w7_what_the_patient_has_consulted_is_not_hidden_any_more(stage: Stage, way: str) -> None:
     id_ = stage.submit()

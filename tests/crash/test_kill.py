@@ -9,6 +9,7 @@ import pytest
 from .rounds import run
 
 
+@pytest.mark.statement("fhir-rest F174")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_acknowledged_write_survives_a_kill_and_nothing_is_half_written(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def known(world: World) -> Known:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.statement("fhir-rest L234")
 @settings(
     max_examples=EXAMPLES,

@@ -183,6 +183,11 @@ def test_an_unknown_id_is_404_and_a_deleted_one_200(wide: World) -> None:
     assert admin.get("/Organization/a_b/_history").status == 400
 
 
+@pytest.mark.parametrize("path", ["/Patient/x/y/_history", "/Patient/x/y/z/_history", "/_history/_history/x/_history"])
+def test_a_history_of_nothing_is_404_and_recorded(admin: Client, path: str) -> None:
+    assert admin.get(path).status == 404
+
+
 @pytest.mark.statement("fhir-rest G182")
 def test_a_write_is_in_every_history_at_once(wide: World) -> None:
     admin = wide.admin

@@ -74,6 +74,22 @@ def test_the_previous_link_goes_back_to_the_same_page(wide: World, order: str) -
     assert admin.get(link(pages[2], "first") or "").entries == pages[0].entries
 
 
+@pytest.mark.statement("fhir-rest E132")
+@pytest.mark.parametrize("order", ["", "&_sort=family", "&_sort=-_id"])
+def test_paging_back_shows_the_same_while_others_insert(wide: World, order: str) -> None:
+    admin = wide.admin
+    _filled(admin, 9)
+    first = admin.get(f"/Patient?_count=3{order}")
+    second = admin.get(link(first, "next") or "")
+    third = admin.get(link(second, "next") or "")
+    for family in ("AAA", "Np0004x", "ZZZ"):
+        made(admin, patient(family))
+    back = admin.get(link(third, "previous") or "")
+    assert back.entries == second.entries
+    assert admin.get(link(back, "previous") or "").entries == first.entries
+    assert link(third, "next") is None
+
+
 @pytest.mark.statement("fhir-rest E133")
 def test_a_paging_link_that_was_changed_is_400(admin: Client) -> None:
     _filled(admin, 3)

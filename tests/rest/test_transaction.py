@@ -274,7 +274,7 @@ class TestRefusals:
 
     @pytest.mark.statement("fhir-rest F173")
     def test_the_refusal_of_one_entry_refuses_all(self, world: World) -> None:
-        id_ = world.open()
+        world.open()
         world.authorise(professional=NURSE)
         nurse = world.doctor(NURSE, profession="60")
         fine = entry("POST", "Binary", {"resourceType": "Binary", "contentType": "text/plain", "data": "QUJD"})
@@ -282,7 +282,7 @@ class TestRefusals:
         for refused in (
             entry("POST", "Organization", organization()),
             entry("GET", "_history"),
-            entry("PUT", f"Patient/{id_}", {**patient(), "id": id_}),
+            entry("POST", "Patient", patient()),
         ):
             before = world.services.store.sequence()
             answer = nurse.post("/", bundle("transaction", fine, refused))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain
 
 from fhir_dmp.errors import DuplicateKey, KeyHolder
@@ -28,8 +29,9 @@ _KEEP_OLD = (
 
 #: Where audit records go, and their columns.
 AUDIT = "audit (id, ts, pat, rec)"
-#: Most rows of one INSERT; smaller ones are powers of two, so that few statements need to stay prepared.
-_MOST_ROWS = 128
+#: Most rows of one INSERT. Long ones have a multiple of _STEP rows, so that few statements need to stay prepared.
+MOST_ROWS = 128
+_STEP = 8
 
 
 @dataclass(slots=True)
@@ -100,12 +102,21 @@ def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
 def insert_all(con: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
     """Insert the rows, many in one statement: each statement gives up the interpreter lock and must win it back."""
     start = 0
-    while start < len(rows):
-        size = min(_MOST_ROWS, 1 << ((len(rows) - start).bit_length() - 1))
-        group = rows[start : start + size]
-        values = ", ".join(["(" + ", ".join("?" * len(group[0])) + ")"] * size)
-        con.execute(f"INSERT INTO {table} VALUES {values}", tuple(chain.from_iterable(group)))
+    while (left := len(rows) - start) > 0:
+        size = left if left < _STEP else min(left - left % _STEP, MOST_ROWS)
+        insert_at_once(con, table, rows[start : start + size])
         start += size
+
+
+def insert_at_once(con: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert up to MOST_ROWS rows in one statement."""
+    con.execute(_insertion(table, len(rows[0]), len(rows)), tuple(chain.from_iterable(rows)))
+
+
+@cache
+def _insertion(table: str, columns: int, rows: int) -> str:
+    values = ", ".join(["(" + ", ".join("?" * columns) + ")"] * rows)
+    return f"INSERT INTO {table} VALUES {values}"
 
 
 class Applier:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fhir_dmp.errors import StoreUnavailable
 from fhir_dmp.ports import Version
-from fhir_dmp.store.sqlite.apply import AUDIT, Applier, insert_all
+from fhir_dmp.store.sqlite.apply import AUDIT, MOST_ROWS, Applier, insert_all, insert_at_once
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.connections import unavailable
 from fhir_dmp.store.sqlite.group import FileLock, GroupCommit, Job
@@ -105,8 +105,6 @@ class Writer:
 
     def _transaction(self, group: Sequence[_Job]) -> None:
         """Write a group. What only adds to the trail cannot be refused, and is written in one go."""
-        con = self._con
-        con.execute("BEGIN IMMEDIATE")
         changes: list[_Job] = []
         trail: list[AuditRow] = []
         for job in group:
@@ -115,13 +113,18 @@ class Writer:
                 job.result, job.error = (), None
             else:
                 changes.append(job)
-        if changes:
-            self._changes(changes)
-        if trail:
-            insert_all(con, AUDIT, trail)
-        con.execute("COMMIT")
+        if not changes and 0 < len(trail) <= MOST_ROWS:
+            # A statement alone is a transaction: nothing else gives up the interpreter lock while readers wait.
+            insert_at_once(self._con, AUDIT, trail)
+            return
+        self._con.execute("BEGIN IMMEDIATE")
+        self._changes(changes)
+        insert_all(self._con, AUDIT, trail)
+        self._con.execute("COMMIT")
 
     def _changes(self, jobs: Sequence[_Job]) -> None:
+        if not jobs:
+            return
         con = self._con
         applier = Applier(con, self._codec)
         start = applier.sequence = con.execute("SELECT value FROM meta WHERE name = 'seq'").fetchone()[0]
