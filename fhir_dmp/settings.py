@@ -119,7 +119,12 @@ class Security:
 class Mail:
     """Notices to patients."""
 
-    smtp_url: str = _setting("", "`smtp://user:password@host:port`; empty: notices stay queued", secret=True)
+    smtp_url: str = _setting(
+        "",
+        "`smtp://user:password@host:port` or `smtps://...`, `?tls=required`, `?ca=FILE`; empty: notices stay queued",
+        secret=True,
+    )
+    sender: str = _setting("Dossier médical partagé <ne-pas-repondre@localhost>", "From of every message")
 
 
 @dataclass(frozen=True, slots=True)
