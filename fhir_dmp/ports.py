@@ -6,12 +6,14 @@ changes them through one door: `commit`. The contract is tests/store/test_contra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from typing import Protocol
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.identity.upstream import UpstreamIdentity
 from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.search.terms import NO_TERMS, Terms
 
@@ -329,3 +331,55 @@ class RequestInfo:
     if_none_match_any: bool = False
     if_none_exist: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSecrets:
+    """What binds one sign-in at an identity provider to this server: nonce and PKCE verifier, new for each."""
+
+    nonce: str
+    verifier: str
+
+
+class SignInFailed(Exception):
+    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good."""
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
+
+
+class IdentityProvider(Protocol):
+    """A national identity provider. The contract is tests/upstream."""
+
+    @property
+    def name(self) -> str:
+        """`psc` (health professionals) or `fc` (everybody)."""
+
+    def begin(self, redirect_uri: str, state: str, secrets: SignInSecrets) -> str:
+        """Return the URL to send the browser to.
+
+        Raises:
+            SignInFailed: the provider cannot be reached.
+        """
+
+    def complete(self, answer: Mapping[str, str], redirect_uri: str, secrets: SignInSecrets) -> UpstreamIdentity:
+        """Return who signed in, from the parameters of the callback.
+
+        Raises:
+            SignInFailed: refused there, or anything that does not fit.
+        """
+
+    def end(self, id_token: str, state: str, return_to: str) -> str | None:
+        """Return the URL that ends the sign-in at the provider, None when it has none."""
+
+
+class Mailer(Protocol):
+    """Sends one message at once."""
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand a message over; when this returns it was accepted.
+
+        Raises:
+            MailUnavailable: another try may succeed. MailRefused: none will.
+        """
