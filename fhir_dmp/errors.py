@@ -6,6 +6,7 @@ DmpError
     Hidden 404 (looks unknown)
   Conflict 409 conflict           Gone 410 deleted              PreconditionFailed 412 conflict
     DuplicateKey 409 duplicate      ClaimLost (retried)           VersionConflict 412
+    StateConflict (retried)
   TooLarge 413 too-long           UnsupportedMedia 415          RangeNotSatisfiable 416
   Unprocessable 422 (many issues) TooMany 429 throttled
   NotImplementedHere 501          Unavailable 503 transient     StoreUnavailable 503
@@ -151,6 +152,12 @@ class DuplicateKey(Conflict):
 
 class ClaimLost(Conflict):
     """Another commit claimed the same criterion first; the interaction gathers and decides again."""
+
+    default_code = "lock-error"
+
+
+class StateConflict(Conflict):
+    """A record of the authorization server changed since it was read; whoever wanted to change it reads again."""
 
     default_code = "lock-error"
 
