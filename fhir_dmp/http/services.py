@@ -12,6 +12,7 @@ from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.ports import Clock, ResourceStore
 from fhir_dmp.settings import Settings
+from fhir_dmp.signin.desk import Desk
 
 
 class Services(Protocol):
@@ -32,6 +33,10 @@ class Services(Protocol):
     @property
     def clients(self) -> Clients:
         """The registered clients."""
+
+    @property
+    def desk(self) -> Desk:
+        """Signing in and authorising."""
 
     @property
     def clock(self) -> Clock:

@@ -104,6 +104,8 @@ class World:
     store: MemoryStore = field(default_factory=lambda: MemoryStore(inline_limit=64 * 1024))
     clock: Clock = field(default_factory=Clock)
     structures: Structures = field(default_factory=structures)
+    #: Nobody signs in in these tests: tests/signin does.
+    desk: Any = None
     log: io.StringIO = field(default_factory=io.StringIO)
     metrics: Metrics = field(default_factory=Metrics)
 
