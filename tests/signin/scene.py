@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from fhir_dmp.store.memory import MemoryStore
 from fhir_dmp.terminology.aliases import PROFESSION
 from tests import samples
 from tests.signin.browser import Browser, Page
-from tests.world import World, make_world
+from tests.world import FixedClock, World, make_world
 
 PASSWORD = "une phrase de passe"
 VERIFIER = "v" * 64
@@ -124,7 +125,10 @@ class Scene:
 
 def make_scene(store: Any = None, **environ: str) -> Scene:
     """Return a scene with two records and two applications; professionals may sign in locally."""
-    world = make_world(store or MemoryStore(), None, DMP_SECURITY_LOCAL_PROFESSIONALS="true", **environ)
+    # Starts with the time of this machine: other processes look at what is signed.
+    clock = FixedClock(time.time_ns() // 1_000_000)
+    settings = {"DMP_SECURITY_LOCAL_PROFESSIONALS": "true", **environ}
+    world = make_world(store or MemoryStore(), clock, **settings)
     world.open(samples.ANOUK)
     world.open(samples.BASILE, family="QUEMENER", given="Basile")
     for client in (APP, LPS):
