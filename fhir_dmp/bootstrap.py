@@ -34,7 +34,12 @@ from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.mail.smtp import smtp_of
+from fhir_dmp.oauth.authority import Authority
+from fhir_dmp.oauth.guard import Guard
+from fhir_dmp.oauth.jwks import ClientKeys
+from fhir_dmp.oauth.offer import oauth_uris
 from fhir_dmp.oauth.registry import Registry as Clients
+from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.patients.ins import InsRules
 from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Version
 from fhir_dmp.search.terms import Terms
@@ -43,6 +48,7 @@ from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
+from fhir_dmp.upstream.fetch import Fetcher
 from fhir_dmp.validation.validate import validate
 
 
@@ -157,6 +163,25 @@ class Wired(Services):
         mailer = smtp_of(url) if url else None
         return Desk(self, self.clients, self.handle, _providers(self.settings, self.clock), mailer)
 
+    @cached_property
+    def guard(self) -> Guard:
+        """The judge of bearer tokens."""
+        standing = Standing(self.store.state, self.clients, self.clock)
+        return Guard(self.verifier, self.store.state, standing, self.clock)
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The authorization server."""
+        folder, security = keyring.folder_of(self.settings), self.settings.security
+        return Authority(
+            self,
+            self.clients,
+            self.guard.standing,
+            ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
+            keyring.signing_keys(folder, "id-token"),
+            keyring.secret(folder, "refresh"),
+        )
+
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""
         return handle(call, self)
@@ -232,6 +257,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        oauth_uris=tuple(oauth_uris(issuer)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, jsonify
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from fhir_dmp.http import discovery, health, html, metrics, openapi, pages
+from fhir_dmp.http import health, html, metrics, oauth, openapi, pages
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.calls import MOUNT
 from fhir_dmp.http.fhir import FhirApplication
@@ -64,7 +64,7 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
 
     app.register_blueprint(pages.blueprint(services))
     _add_health(app, services)
-    _add_discovery(app, services)
+    app.register_blueprint(oauth.blueprint(services))
     return app
 
 
@@ -76,25 +76,3 @@ def _add_health(app: Flask, services: Services) -> None:
     @app.get("/health/ready")
     def ready() -> tuple[dict[str, str], int]:
         return health.ready(services)
-
-
-def _add_discovery(app: Flask, services: Services) -> None:
-    @app.get("/auth/jwks")
-    @app.get("/auth/jwks.json")
-    def keys() -> Response:
-        response = jsonify(services.verifier.keys.public())
-        response.headers["Cache-Control"] = f"max-age={discovery.JWKS_MAX_AGE_S}"
-        return _for_everyone(response)
-
-    @app.get("/.well-known/openid-configuration")
-    @app.get("/auth/.well-known/openid-configuration")
-    @app.get("/.well-known/oauth-authorization-server")
-    @app.get("/.well-known/oauth-authorization-server/auth")
-    @app.get("/auth/.well-known/oauth-authorization-server")
-    def server_metadata() -> Response:
-        return _for_everyone(jsonify(discovery.document(services)))
-
-
-def _for_everyone(response: Response) -> Response:
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    return response

@@ -51,6 +51,7 @@ class Caller:
     profession and speciality. reason: the typed motive of a break-glass access. anonymous: `--access open`.
     fhir_user: claim fhirUser (`Practitioner/x`, `RelatedPerson/x`). sector: TRE_R02 code of the structure. app: id of
     the catalogue application that acts for the user; app_classes: document classes it may see (None: all).
+    reads_self: the scopes openid and fhirUser let it read the resource that it is itself, and nothing else.
     """
 
     actor: Actor
@@ -74,11 +75,20 @@ class Caller:
     sector: str = ""
     app: str | None = None
     app_classes: tuple[str, ...] | None = None
+    reads_self: bool = False
 
     @property
     def is_admin(self) -> bool:
         """Say whether this is an operator's administrator token (or the open access of a loopback server)."""
         return self.actor is Actor.ADMIN
+
+    def is_self(self, type_: str, id_: str) -> bool:
+        """Say whether a resource is the one that the token names as its user, and may be read for that alone."""
+        if not self.reads_self:
+            return False
+        if self.actor is Actor.PATIENT:
+            return (type_, id_) == ("Patient", self.patient)
+        return f"{type_}/{id_}" == self.fhir_user
 
     def may(self, letter: str, type_: str) -> bool:
         """Say whether the scopes cover `letter` (c r u d s) on the resource type."""

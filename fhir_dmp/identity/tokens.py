@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from joserfc import jws, jwt
@@ -40,10 +40,21 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a genuine token says: who, and for how long. The time is not judged yet."""
+    """What a genuine token says: who, and for how long. The time is not judged yet. claims: all of them."""
 
     caller: Caller
     validity: Validity
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def thumbprint(self) -> str | None:
+        """The certificate that the token is bound to (`cnf.x5t#S256`, RFC 8705), None when it is bound to none."""
+        bound = self.claims.get("cnf")
+        if bound is None:
+            return None
+        found = bound.get("x5t#S256") if isinstance(bound, Mapping) else None
+        # A binding that is not understood is one that no connection fulfils.
+        return found if isinstance(found, str) else ""
 
 
 def refusal(diagnostics: str, code: str = "login", error: str = "invalid_token") -> Unauthenticated:
@@ -135,7 +146,7 @@ class Verifier:
         audiences = audience if isinstance(audience, list) else [audience]
         if not self._is(self.issuer, claims.get("iss")) or not any(self._is(self.audience, each) for each in audiences):
             raise refusal("The token is not meant for this server (iss, aud).")
-        return Grant(caller_of(claims), _validity(claims))
+        return Grant(caller_of(claims), _validity(claims), claims)
 
     def _is(self, own: str, claimed: object) -> bool:
         if claimed == own:
@@ -219,6 +230,7 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         sector=_text(own.get("secteur", "")),
         app=_optional(own.get("app")),
         app_classes=_strings(own["app_classes"]) if own.get("app_classes") is not None else None,
+        reads_self={"openid", "fhirUser"} <= set(_text(claims.get("scope", "")).split()),
     )
 
 

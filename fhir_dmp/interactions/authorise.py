@@ -68,6 +68,15 @@ def need(caller: Caller, letters: str, type_: str, services: Services) -> None:
     raise error
 
 
+def need_read(caller: Caller, key: Key, services: Services) -> None:
+    """Check that the scopes cover reading a resource; who is its own fhirUser reads that one without.
+
+    Raises:
+        Forbidden: naming what is missing.
+    """
+    need(caller, "" if caller.is_self(key.type, key.id) else "r", key.type, services)
+
+
 def decided(caller: Caller, op: Op, patient: str, services: Services, *, documents: bool = False) -> Decision:
     """Decide on entering the record of `Patient/id`."""
     return gather.decided(caller, op, patient, services, documents=documents)[0]
@@ -103,7 +112,7 @@ def to_read(call: Call, version: Version, services: Services) -> Allowed:
     Raises:
         Forbidden: the caller may know why not. NotFound: the caller must not know that it exists.
     """
-    need(call.caller, "r", version.type, services)
+    need_read(call.caller, version.key, services)
     if call.caller.is_admin:
         return Allowed(patient=_patient(version), content_of=_contents(version, services))
     return to_see(call, version, services)

@@ -50,7 +50,7 @@ def current(call: Call, services: Services) -> Version:
         NotFound: the id never existed, or the token does not cover the type.
     """
     key = key_of(call.path)
-    authorise.need(call.caller, "r", key.type, services)
+    authorise.need_read(call.caller, key, services)
     version = services.store.read(key)
     if version is None:
         raise absent(key.type)

@@ -26,6 +26,7 @@ from fhir_dmp.settings import Settings
 class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
 
+    oauth_uris: extensions of the CapabilityStatement that name the endpoints of the authorization server.
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
     """
 
@@ -48,6 +49,7 @@ class Services:
     validate: Callable[[Json], tuple[Issue, ...]]
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
+    oauth_uris: tuple[Json, ...] = ()
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
