@@ -11,7 +11,7 @@ from fhir_dmp.oauth.assertions import ALGORITHMS
 from fhir_dmp.oauth.clients import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE, Method
 
 #: Whether people can sign in: the pages of authorize, manage and logout are part of this server.
-SIGN_IN: Final = False
+SIGN_IN: Final = True
 _FOR_SOFTWARE: Final = {
     "jwks_uri": "jwks",
     "token_endpoint": "token",
