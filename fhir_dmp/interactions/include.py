@@ -58,6 +58,8 @@ def included(
 
 
 def _shown(caller: Caller, version: Version, patients: Sequence[str], services: Services) -> bool:
+    if not authorise.may_read(caller, version, services):
+        return False
     if caller.is_admin:
         return True
     record = f"Patient/{version.id}" if version.type == "Patient" else version.patient
