@@ -138,7 +138,10 @@ def _shortest(scopes: Iterable[ResourceScope]) -> tuple[ResourceScope, ...]:
         merged[key] = replace(known or scope, letters=letters, v1=scope.v1 and (known is None or known.v1))
     kept = []
     for scope in merged.values():
-        wider = [other for other in merged.values() if other is not scope and _is_wider(other, scope)]
+        # Of two with as many constraints on the same type, neither covers the other: they would be one by now.
+        size = len(scope.constraint)
+        others = [other for other in merged.values() if len(other.constraint) < size or other.type != scope.type]
+        wider = [other for other in others if _is_wider(other, scope)]
         letters = "".join(each for each in scope.letters if not any(each in other.letters for other in wider))
         if letters:
             kept.append(replace(scope, letters=letters))
@@ -147,8 +150,9 @@ def _shortest(scopes: Iterable[ResourceScope]) -> tuple[ResourceScope, ...]:
 
 def _is_wider(one: ResourceScope, other: ResourceScope) -> bool:
     """Say whether the first scope covers every resource that the second covers."""
-    same = one.context == other.context and one.type in ("*", other.type)
-    return same and set(one.constraint) <= set(other.constraint)
+    if one.context != other.context or one.type not in ("*", other.type):
+        return False
+    return set(one.constraint) <= set(other.constraint)
 
 
 def _text(scope: ResourceScope) -> str:
