@@ -24,6 +24,7 @@ COMMANDS = {
     "reindex": "Recompute the search index.",
     "import": "Import resources, bundles, CDA documents and exported records.",
     "export": "Export the whole record of a patient.",
+    "retention": "Destroy closed dossiers whose time is over.",
 }
 
 
