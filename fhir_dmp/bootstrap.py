@@ -82,9 +82,7 @@ def _memory(settings: StoreSettings) -> ResourceStore:
 def _sqlite(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.sqlite.store import open_sqlite
 
-    path = Path(settings.url.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open_sqlite(path)
+    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")))
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:

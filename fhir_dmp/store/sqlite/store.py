@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -249,14 +250,16 @@ class SqliteStore:
 
 
 def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
-    """Open the file, make it if it does not exist, and bring it to the layout of this release.
+    """Open the file, make it if it does not exist (readable by its owner alone), and bring it to this release's layout.
 
     Raises:
         ConfigurationError: the file cannot be opened, is no store, or is newer than this release.
     """
     path, limits = Path(path), limits or Limits()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)
