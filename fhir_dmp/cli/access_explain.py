@@ -51,9 +51,7 @@ def explain(**given: Any) -> None:
 
     with opened(configuration.load()) as services:
         caller, patient = _asked(given, services)
-        found = explaining.explain(
-            caller, Op(given["op"]), f"Patient/{patient}", services, document=given["document"]
-        )
+        found = explaining.explain(caller, Op(given["op"]), f"Patient/{patient}", services, document=given["document"])
         if given["as_json"]:
             click.echo(json.dumps(_as_json(found), ensure_ascii=False))
         else:

@@ -86,9 +86,7 @@ class Explanation:
         return tuple(ROWS[row] for row in self.rows)
 
 
-def explain(
-    caller: Caller, op: Op, patient: str, services: Services, *, document: str | None = None
-) -> Explanation:
+def explain(caller: Caller, op: Op, patient: str, services: Services, *, document: str | None = None) -> Explanation:
     """Explain whether the caller may do `op` in the record of `Patient/id`, with one document when its id is given.
 
     Raises:
