@@ -23,6 +23,7 @@ from fhir_dmp.store.sqlite.connections import Readers, connect
 from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
+from fhir_dmp.store.sqlite.state import SqliteState
 from fhir_dmp.store.sqlite.writer import Writer
 
 _SEQUENCE = "SELECT value FROM meta WHERE name = 'seq'"
@@ -61,6 +62,7 @@ class SqliteStore:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
         self._blobs = SqliteBlobs(self._readers, path.with_name(path.name + "-blobs"), limits.inline_limit)
         self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
+        self._state = SqliteState(self._readers, self._writer)
         self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
 
     def _connect(self, path: Path, cache_kib: int | None = None) -> sqlite3.Connection:
@@ -79,6 +81,11 @@ class SqliteStore:
     def blobs(self) -> SqliteBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def state(self) -> SqliteState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:
