@@ -25,6 +25,7 @@ COMMANDS = {
     "import": "Import resources, bundles, CDA documents and exported records.",
     "access": "Explain access decisions; show, compare and activate the habilitation matrix.",
     "export": "Export the whole record of a patient.",
+    "dossiers": "Open dossiers for a whole population.",
     "retention": "Destroy closed dossiers whose time is over.",
 }
 
