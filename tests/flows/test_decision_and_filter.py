@@ -56,7 +56,7 @@ def drawn(random: Random, number: int) -> Json:
     """Return a random document."""
     labels = [(random.choice(CODES), random.choice(SYSTEMS)) for _ in range(random.choice([0, 0, 1, 1, 2]))]
     classes = random.choices(CLASSES, k=random.choice([0, 1, 1, 1, 2]))
-    signed = {"authenticator": random.choice(SIGNERS)} if random.random() < 0.2 else {}
+    signed: dict[str, Any] = {"authenticator": random.choice(SIGNERS)} if random.random() < 0.2 else {}
     return docref(
         authors=random.choices(SIGNERS, k=random.choice([1, 1, 2])),
         type_=random.choice(TYPES),
