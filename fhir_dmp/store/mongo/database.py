@@ -53,8 +53,15 @@ AUDIT_INDEXES: Mapping[str, Keys] = {
     "position": (("p", _DOWN),),
     "patient": (("pat", _UP), ("p", _DOWN)),
 }
+OUTBOX_INDEXES: Mapping[str, Keys] = {
+    "waiting": (("done", _UP), ("due", _UP)),
+    "patient": (("patient", _UP), ("s", _DOWN)),
+}
+SEAL_INDEXES: Mapping[str, Keys] = {"last": (("last", _UP),)}
 #: Labels of indexes that let each value in once.
 UNIQUE = frozenset({"position", "files_id_1_n_1"})
+#: Collections whose rows are inserted one by one, and never replaced by a commit.
+_UNVERSIONED = frozenset({"blobs", "seals", "leases"})
 _PLAIN: Mapping[str, Keys] = {}
 
 
@@ -119,7 +126,7 @@ class Database:
         wanted = {
             label: [(self._field(field), way) for field, way in keys] for label, keys in _indexes_of(name).items()
         }
-        if self.versioned and name != "blobs":
+        if self.versioned and name not in _UNVERSIONED:
             wanted["address"] = [("i", _UP)]
         if wanted:
             make_indexes(self.raw[name], wanted)
@@ -161,7 +168,7 @@ def _indexes_of(name: str) -> Mapping[str, Keys]:
         return CURRENT_INDEXES
     if _MONTH.fullmatch(name):
         return AUDIT_INDEXES
-    return HISTORY_INDEXES if name == "history" else _PLAIN
+    return {"history": HISTORY_INDEXES, "outbox": OUTBOX_INDEXES, "seals": SEAL_INDEXES}.get(name, _PLAIN)
 
 
 def matches_elements(database: Database) -> bool:
