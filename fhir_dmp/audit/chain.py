@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
-from struct import error as StructError  # noqa: N812 - the library spells it so
+from struct import error as StructError
 from typing import Any
 
 HASH_BYTES = 32
