@@ -39,6 +39,7 @@ from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.patients.ins import InsRules
 from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
 from fhir_dmp.search.terms import Terms
@@ -91,9 +92,7 @@ def _memory(settings: StoreSettings) -> ResourceStore:
 def _sqlite(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.sqlite.store import open_sqlite
 
-    path = Path(settings.url.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open_sqlite(path)
+    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")))
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:
@@ -144,6 +143,11 @@ class Wired(Services):
 
     witness: Path | None = None
     beside: list[Repeating] = field(default_factory=list)
+
+    @cached_property
+    def clients(self) -> Clients:
+        """The registered clients."""
+        return Clients(self.store.state, self.clock)
 
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "reindex": "Recompute the search index.",
     "import": "Import resources, bundles, CDA documents and exported records.",
     "audit": "Prove that the audit trail is whole, and export it.",
+    "access": "Explain access decisions; show, compare and activate the habilitation matrix.",
     "export": "Export the whole record of a patient.",
 }
 

@@ -34,6 +34,7 @@ from fhir_dmp.store.memory.blobs import MemoryBlobs
 from fhir_dmp.store.memory.ledger import MemoryLedger
 from fhir_dmp.store.memory.outbox import MemoryOutbox
 from fhir_dmp.store.memory.rows import Row, page_of, satisfies
+from fhir_dmp.store.memory.state import MemoryState
 
 
 @dataclass
@@ -53,6 +54,7 @@ class MemoryStore:
         self._lock = RLock()
         self._join_cap = join_cap
         self._blobs = MemoryBlobs(inline_limit)
+        self._state = MemoryState()
         self._current: dict[Key, Row] = {}
         self._versions: dict[Key, list[Version]] = {}
         self._log: list[Version] = []
@@ -77,6 +79,11 @@ class MemoryStore:
     def outbox(self) -> MemoryOutbox:
         """The notices."""
         return self._outbox
+
+    @property
+    def state(self) -> MemoryState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:

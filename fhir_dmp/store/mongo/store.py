@@ -25,6 +25,7 @@ from fhir_dmp.store.mongo.layout import adopt
 from fhir_dmp.store.mongo.ledger import MongoLedger
 from fhir_dmp.store.mongo.outbox import MongoOutbox
 from fhir_dmp.store.mongo.reading import Reader
+from fhir_dmp.store.mongo.state import MongoState
 from fhir_dmp.store.mongo.views import View, everything_of
 
 #: Below this many rows `types` counts exactly; above, it takes the server's estimate.
@@ -60,6 +61,7 @@ class MongoStore:
         self._join_cap = join_cap
         self._database = Database(database, versioned=not server.transactions)
         self._blobs = MongoBlobs(self._database)
+        self._state = MongoState(self._database)
         self._trail = Trail(self._database)
         self._ledger = MongoLedger(self._database)
         self._outbox = MongoOutbox(self._database)
@@ -93,6 +95,11 @@ class MongoStore:
     def outbox(self) -> MongoOutbox:
         """The notices."""
         return self._outbox
+
+    @property
+    def state(self) -> MongoState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:

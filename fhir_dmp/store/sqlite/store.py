@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from fhir_dmp.store.sqlite.ledger import SqliteLedger
 from fhir_dmp.store.sqlite.outbox import SqliteOutbox
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
+from fhir_dmp.store.sqlite.state import SqliteState
 from fhir_dmp.store.sqlite.writer import Writer
 
 _SEQUENCE = "SELECT value FROM meta WHERE name = 'seq'"
@@ -64,6 +66,7 @@ class SqliteStore:
         self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
         self._ledger = SqliteLedger(self._readers, self._writer, self._codec)
         self._outbox = SqliteOutbox(self._readers, self._writer)
+        self._state = SqliteState(self._readers, self._writer)
         self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
 
     def _connect(self, path: Path, cache_kib: int | None = None) -> sqlite3.Connection:
@@ -92,6 +95,11 @@ class SqliteStore:
     def outbox(self) -> SqliteOutbox:
         """The notices."""
         return self._outbox
+
+    @property
+    def state(self) -> SqliteState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:
@@ -258,14 +266,16 @@ class SqliteStore:
 
 
 def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
-    """Open the file, make it if it does not exist, and bring it to the layout of this release.
+    """Open the file, make it if it does not exist (readable by its owner alone), and bring it to this release's layout.
 
     Raises:
         ConfigurationError: the file cannot be opened, is no store, or is newer than this release.
     """
     path, limits = Path(path), limits or Limits()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)
