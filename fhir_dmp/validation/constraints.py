@@ -17,7 +17,24 @@ from fhir_dmp.validation.run import Judge, Rule, Run, occurrences
 from fhir_dmp.validation.values import ValueSets, bound, together
 
 #: Judged by `validation.structure`, or (dom-6: a narrative is good practice) no statement about validity.
-ELSEWHERE = frozenset(["ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "dom-6", "txt-1", "txt-2", "ref-1", "per-1", "att-1", "qty-3", "cpt-2"])
+ELSEWHERE = frozenset(
+    [
+        "ele-1",
+        "ext-1",
+        "dom-2",
+        "dom-3",
+        "dom-4",
+        "dom-5",
+        "dom-6",
+        "txt-1",
+        "txt-2",
+        "ref-1",
+        "per-1",
+        "att-1",
+        "qty-3",
+        "cpt-2",
+    ]
+)
 
 
 def holds(constraint: Constraint, element: str, type_: str | None = None) -> Judge:
