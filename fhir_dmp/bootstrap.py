@@ -39,6 +39,7 @@ from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.mail.smtp import smtp_of
 from fhir_dmp.oauth.authority import Authority
 from fhir_dmp.oauth.guard import Guard
 from fhir_dmp.oauth.jwks import ClientKeys
@@ -46,10 +47,11 @@ from fhir_dmp.oauth.offer import oauth_uris
 from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Version
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
+from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
 from fhir_dmp.upstream.fetch import Fetcher
@@ -128,6 +130,19 @@ def open_store(settings: StoreSettings) -> ResourceStore:
     return STORES[scheme](settings)
 
 
+def _providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
+    """Return the identity providers that are configured."""
+    from fhir_dmp.upstream.openid import OpenIdProvider, Relation
+
+    found: dict[str, IdentityProvider] = {}
+    for name in ("psc", "fc"):
+        given = {key: getattr(settings.upstream, f"{name}_{key}") for key in
+                 ("discovery_url", "client_id", "client_secret", "scope", "acr")}  # fmt: skip
+        if given["discovery_url"]:
+            found[name] = OpenIdProvider(Relation(name, **given), clock)
+    return found
+
+
 def zone_of(name: str) -> ZoneInfo:
     """Return the time zone.
 
@@ -154,6 +169,13 @@ class Wired(Services):
     def clients(self) -> Clients:
         """The registered clients."""
         return Clients(self.store.state, self.clock)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Signing in and authorising."""
+        url = self.settings.mail.smtp_url
+        mailer = smtp_of(url) if url else None
+        return Desk(self, self.clients, self.handle, _providers(self.settings, self.clock), mailer)
 
     @cached_property
     def guard(self) -> Guard:

@@ -116,6 +116,9 @@ class Security:
 
     keys_dir: str = _setting("", "folder of the signing keys; empty: beside the SQLite file, or var/keys")
     token_leeway_s: int = _setting(30, "clock difference accepted on tokens, in seconds")
+    local_professionals: bool = _setting(
+        False, "let professionals sign in with local accounts, without Pro Santé Connect (demonstrations)"
+    )
     refresh_grace_s: int = _setting(
         0, "for how many seconds (at most 10) a replaced refresh token still gives its successor"
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any
 
 from flask import Flask, Response, jsonify
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from fhir_dmp import __version__
-from fhir_dmp.http import health, html, metrics, oauth, openapi
+from fhir_dmp.http import health, html, metrics, oauth, openapi, pages
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.calls import MOUNT
 from fhir_dmp.http.fhir import FhirApplication
@@ -56,10 +54,6 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
         response.headers.setdefault("Referrer-Policy", "no-referrer")
         return response
 
-    @app.get("/")
-    def home() -> Response:
-        return Response(_home(services), mimetype="text/html")
-
     @app.get("/openapi.json")
     def describe() -> Response:
         return jsonify(openapi.document(services.capability(), services.base))
@@ -68,6 +62,7 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
     def scrape() -> Response:
         return Response(counters.expose(services.store), content_type=metrics.CONTENT_TYPE)
 
+    app.register_blueprint(pages.blueprint(services))
     _add_health(app, services)
     app.register_blueprint(oauth.blueprint(services))
     return app
@@ -81,19 +76,3 @@ def _add_health(app: Flask, services: Services) -> None:
     @app.get("/health/ready")
     def ready() -> tuple[dict[str, str], int]:
         return health.ready(services)
-
-
-def _home(services: Services) -> bytes:
-    links = (
-        (f"{MOUNT}/metadata?_format=html", "CapabilityStatement"),
-        ("/openapi.json", "OpenAPI"),
-        ("/health/ready", "Health"),
-        ("/metrics", "Metrics"),
-        ("/.well-known/oauth-authorization-server", "Authorization"),
-    )
-    items = "".join(f'<li><a href="{href}">{name}</a></li>' for href, name in links)
-    return html.document(
-        "fhir-dmp",
-        f"<h1>fhir-dmp {__version__}</h1><p>Dossier Médical Partagé, serveur FHIR R4. "
-        f"<code>{escape(services.base)}</code></p><ul>{items}</ul>",
-    )

@@ -14,6 +14,7 @@ from fhir_dmp.oauth.guard import Guard
 from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.ports import Clock, ResourceStore
 from fhir_dmp.settings import Settings
+from fhir_dmp.signin.desk import Desk
 
 
 class Services(Protocol):
@@ -34,6 +35,10 @@ class Services(Protocol):
     @property
     def clients(self) -> Clients:
         """The registered clients."""
+
+    @property
+    def desk(self) -> Desk:
+        """Signing in and authorising."""
 
     @property
     def guard(self) -> Guard:

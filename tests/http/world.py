@@ -107,6 +107,8 @@ class World:
     store: MemoryStore = field(default_factory=lambda: MemoryStore(inline_limit=64 * 1024))
     clock: Clock = field(default_factory=Clock)
     structures: Structures = field(default_factory=structures)
+    #: Nobody signs in in these tests: tests/signin does.
+    desk: Any = None
     #: These tests ask nothing of the authorization server: tests/oauth does.
     authority: Any = field(default_factory=lambda: SimpleNamespace(id_keys=signing_keys()))
     log: io.StringIO = field(default_factory=io.StringIO)
