@@ -9,6 +9,8 @@ from fhir_dmp.terminology.aliases import PROFESSION
 
 #: The profession of doctor.
 DOCTOR = (PROFESSION, "10")
+#: So long an access by break-glass lasts, in seconds, whatever a token says.
+EMERGENCY_TTL_S = 600
 
 
 class Actor(StrEnum):
@@ -34,11 +36,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One resource scope: context `patient`, `user` or `system`; type or `*`; letters among `cruds`."""
+    """One resource scope: context `patient`, `user` or `system`; type or `*`; letters among `cruds`.
+
+    constraint: (search parameter, value) pairs that a resource must satisfy, none for every resource of the type.
+    """
 
     context: str
     type: str
     letters: frozenset[str]
+    constraint: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +97,5 @@ class Caller:
         return f"{type_}/{id_}" == self.fhir_user
 
     def may(self, letter: str, type_: str) -> bool:
-        """Say whether the scopes cover `letter` (c r u d s) on the resource type."""
+        """Say whether the scopes cover `letter` (c r u d s) on the resource type, or on some of its resources."""
         return any(letter in scope.letters and scope.type in ("*", type_) for scope in self.scopes)

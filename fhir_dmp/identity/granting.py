@@ -129,22 +129,30 @@ def _common(one: ResourceScope, other: ResourceScope) -> ResourceScope | None:
 
 
 def _shortest(scopes: Iterable[ResourceScope]) -> tuple[ResourceScope, ...]:
-    """Merge scopes of the same type and constraint, and drop what a wildcard covers."""
-    merged: dict[tuple[str, str, tuple[tuple[str, str], ...]], ResourceScope] = {}
+    """Merge scopes of the same type and constraint, and drop what a wider one covers."""
+    merged: dict[tuple[str, str, frozenset[tuple[str, str]]], ResourceScope] = {}
     for scope in scopes:
-        key = (scope.context, scope.type, scope.constraint)
+        key = (scope.context, scope.type, frozenset(scope.constraint))
         known = merged.get(key)
         letters = "".join(each for each in LETTERS if each in scope.letters or (known and each in known.letters))
-        merged[key] = replace(scope, letters=letters, v1=scope.v1 and (known is None or known.v1))
+        merged[key] = replace(known or scope, letters=letters, v1=scope.v1 and (known is None or known.v1))
     kept = []
     for scope in merged.values():
-        wide = merged.get((scope.context, "*", ())) if (scope.type, scope.constraint) != ("*", ()) else None
-        same = merged.get((scope.context, scope.type, ())) if scope.constraint else None
-        covered = (wide.letters if wide else "") + (same.letters if same else "")
-        letters = "".join(each for each in scope.letters if each not in covered)
+        # Of two with as many constraints on the same type, neither covers the other: they would be one by now.
+        size = len(scope.constraint)
+        others = [other for other in merged.values() if len(other.constraint) < size or other.type != scope.type]
+        wider = [other for other in others if _is_wider(other, scope)]
+        letters = "".join(each for each in scope.letters if not any(each in other.letters for other in wider))
         if letters:
             kept.append(replace(scope, letters=letters))
     return tuple(kept)
+
+
+def _is_wider(one: ResourceScope, other: ResourceScope) -> bool:
+    """Say whether the first scope covers every resource that the second covers."""
+    if one.context != other.context or one.type not in ("*", other.type):
+        return False
+    return set(one.constraint) <= set(other.constraint)
 
 
 def _text(scope: ResourceScope) -> str:
@@ -175,7 +183,6 @@ def is_within(asked: str, granted: str) -> bool:
 def _covered(scope: ResourceScope, limit: ScopeSet) -> bool:
     held: set[str] = set()
     for other in limit.resources:
-        same = scope.context == other.context and other.type in ("*", scope.type)
-        if same and set(other.constraint) <= set(scope.constraint):
+        if _is_wider(other, scope):
             held.update(other.letters)
     return set(scope.letters) <= held

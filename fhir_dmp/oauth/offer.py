@@ -10,8 +10,10 @@ from typing import Any, Final
 from fhir_dmp.oauth.assertions import ALGORITHMS
 from fhir_dmp.oauth.clients import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE, Method
 
-#: Whether people can sign in: the pages of authorize, manage and logout are part of this server.
-SIGN_IN: Final = True
+#: The pages for people that this server serves, among authorize, launch, manage and logout: a page that is added is
+#: named here, and every document tells of it.
+PAGES: Final[frozenset[str]] = frozenset({"authorize", "launch", "logout", "manage"})
+AUTHORIZES: Final = "authorize" in PAGES
 _FOR_SOFTWARE: Final = {
     "jwks_uri": "jwks",
     "token_endpoint": "token",
@@ -37,17 +39,19 @@ _SCOPES: Final = (
 )
 _CAPABILITIES: Final = ("client-confidential-asymmetric", "permission-patient", "permission-user", "permission-v1",
                         "permission-v2")  # fmt: skip
-_CAPABILITIES_SIGN_IN: Final = (
-    *("launch-ehr", "launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric"),
-    *("sso-openid-connect", "context-banner", "context-style", "context-ehr-patient", "context-ehr-encounter"),
-    *("context-standalone-patient", "permission-offline", "permission-online"),
-)
+_CAPABILITIES_OF_PAGES: Final = {
+    "authorize": (
+        *("launch-standalone", "authorize-post", "client-public", "client-confidential-symmetric"),
+        *("sso-openid-connect", "context-standalone-patient", "permission-offline", "permission-online"),
+    ),
+    "launch": ("launch-ehr", "context-banner", "context-style", "context-ehr-patient", "context-ehr-encounter"),
+}
 Json = dict[str, Any]
 
 
 def endpoints(issuer: str) -> dict[str, str]:
     """Return the endpoints by their name in the metadata."""
-    offered = {**_FOR_SOFTWARE, **(_FOR_PEOPLE if SIGN_IN else {})}
+    offered = {**_FOR_SOFTWARE, **{name: path for name, path in _FOR_PEOPLE.items() if path in PAGES}}
     return {name: f"{issuer}/{path}" for name, path in offered.items()}
 
 
@@ -57,16 +61,19 @@ def smart_configuration(issuer: str) -> Json:
         "issuer": issuer,
         **endpoints(issuer),
         "grant_types_supported": [
-            *([AUTHORIZATION_CODE, REFRESH_TOKEN] if SIGN_IN else []),
+            *([AUTHORIZATION_CODE, REFRESH_TOKEN] if AUTHORIZES else []),
             CLIENT_CREDENTIALS,
             TOKEN_EXCHANGE,
         ],
-        "response_types_supported": ["code"] if SIGN_IN else [],
+        "response_types_supported": ["code"] if AUTHORIZES else [],
         "token_endpoint_auth_methods_supported": [Method.JWT, Method.BASIC, Method.TLS, Method.NONE],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": " ".join(_SCOPES).split(),
-        "capabilities": [*_CAPABILITIES, *(_CAPABILITIES_SIGN_IN if SIGN_IN else ())],
+        "capabilities": [
+            *_CAPABILITIES,
+            *(each for page, found in _CAPABILITIES_OF_PAGES.items() if page in PAGES for each in found),
+        ],
     }
 
 
@@ -82,7 +89,7 @@ def server_metadata(issuer: str) -> Json:
         "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": True,
         "access_token_format": ["ihe-jwt"],
-        **({"authorization_response_iss_parameter_supported": True} if SIGN_IN else {}),
+        **({"authorization_response_iss_parameter_supported": True} if AUTHORIZES else {}),
     }
 
 
@@ -91,7 +98,7 @@ def openid_configuration(issuer: str) -> Json:
     return {
         **server_metadata(issuer),
         "userinfo_endpoint": f"{issuer}/userinfo",
-        **({"end_session_endpoint": f"{issuer}/logout"} if SIGN_IN else {}),
+        **({"end_session_endpoint": f"{issuer}/logout"} if "logout" in PAGES else {}),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash",

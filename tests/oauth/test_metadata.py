@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from authlib.oidc.discovery import OpenIDProviderMetadata
 
 from fhir_dmp.oauth import offer
 from tests.oauth.people import Auth, backend
@@ -67,6 +68,14 @@ def test_the_capability_statement_names_the_same_endpoints(auth: Auth) -> None:
     told = {each["url"]: each["valueUri"] for each in extension["extension"]}
     assert told == {short: smart[name] for name, short in offer.OAUTH_URIS.items() if name in smart}
     assert len(told) >= 3
+
+
+@pytest.mark.statement("security S-9")
+@pytest.mark.parametrize("path", ["/auth/.well-known/openid-configuration", "/.well-known/openid-configuration"])
+def test_the_metadata_of_the_openid_provider_is_valid(auth: Auth, path: str) -> None:
+    assert document(auth, path).json["issuer"] == auth.world.services.issuer
+    if offer.AUTHORIZES:
+        OpenIDProviderMetadata(offer.openid_configuration("https://dmp.example/auth")).validate()
 
 
 @pytest.mark.statement("security S-10")

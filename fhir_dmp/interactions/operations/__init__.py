@@ -21,6 +21,9 @@ from fhir_dmp.interactions.operations import (
 )
 from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
+from fhir_dmp.interactions.operations.docref import docref
+from fhir_dmp.interactions.operations.document import document
+from fhir_dmp.interactions.operations.everything import everything
 from fhir_dmp.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_dmp.interactions.operations.validate import validate
 from fhir_dmp.interactions.operations.versions import versions
@@ -109,6 +112,30 @@ OPERATIONS: dict[str, Operation] = {
             frozenset({ANY}),
             definition="http://hl7.org/fhir/OperationDefinition/Resource-meta-delete",
             changes=True,
+        ),
+        Operation(
+            "everything",
+            everything,
+            frozenset({"instance"}),
+            frozenset({"Patient"}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        ),
+        Operation(
+            "docref",
+            docref,
+            frozenset({"type"}),
+            frozenset({"DocumentReference"}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/us/core/OperationDefinition/docref",
+        ),
+        Operation(
+            "document",
+            document,
+            frozenset({"instance"}),
+            frozenset({"Composition"}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/OperationDefinition/Composition-document",
         ),
         Operation(
             "versions",
