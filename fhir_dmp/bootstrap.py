@@ -25,6 +25,7 @@ from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
 from fhir_dmp.background import Repeating, Witness
+from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
@@ -409,9 +410,10 @@ def _matrix(settings: Settings) -> Matrix:
 
 def demo_accounts() -> list[str]:
     """Return lines that present the people of the demonstration record."""
-    return list(demo.lines())
+    return [*demo.lines(), *accounts.lines()]
 
 
 def load_demo(services: Wired) -> None:
     """Load the demonstration record; a second time changes nothing."""
     demo.load(services, services.handle)
+    accounts.load(services.desk)
