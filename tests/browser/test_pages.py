@@ -151,7 +151,7 @@ def test_faults_are_pages_that_say_what_to_do(visit: Visit, running: Stage) -> N
         assert response is not None
         assert response.status == 400
         assert "ne peut pas aboutir" in visitor.text()
-        visitor.picture(f"10-unknown-{name}")
+        visitor.picture(f"10-{name}")
     visitor.page.goto(request_of(running, code_challenge_method="plain"))
     assert answer(visitor)["error"] == "invalid_request"
 
