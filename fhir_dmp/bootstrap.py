@@ -23,6 +23,7 @@ from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
+from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
@@ -204,6 +205,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
     )
 
 

@@ -82,6 +82,9 @@ class Documents:
     max_count: int = _setting(500, "largest page size of document searches")
     minors: bool = _setting(True, "manage INVISIBLE_REPRESENTANTS_LEGAUX")
     age_of_majority: int = _setting(18, "in years")
+    content_search_ms: int = _setting(
+        2000, "longest time to read the words of a PDF for `_content`, in ms; 0: contents are not searched"
+    )
     retention_years: int = _setting(10, "years that content is kept after closing")
 
 

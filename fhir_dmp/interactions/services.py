@@ -12,11 +12,12 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.rules import Rules as DocumentRules
+from fhir_dmp.documents.texts import ReadPdf
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
-from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache
+from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache, WordsOfContents
 from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
@@ -26,6 +27,7 @@ from fhir_dmp.settings import Settings
 class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
 
+    read_pdf: reads the text of a PDF within bounds; None where contents are not searched (documents.content_search_ms).
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
     """
 
@@ -48,6 +50,8 @@ class Services:
     validate: Callable[[Json], tuple[Issue, ...]]
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
+    read_pdf: ReadPdf | None = None
+    words: WordsOfContents = field(default_factory=WordsOfContents)
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
