@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from os import urandom
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -34,6 +34,7 @@ from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.patients.ins import InsRules
 from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
 from fhir_dmp.search.terms import Terms
@@ -83,9 +84,7 @@ def _memory(settings: StoreSettings) -> ResourceStore:
 def _sqlite(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.sqlite.store import open_sqlite
 
-    path = Path(settings.url.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open_sqlite(path)
+    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")))
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:
@@ -129,6 +128,11 @@ def zone_of(name: str) -> ZoneInfo:
 
 class Wired(Services):
     """The services, with the two doors that HTTP and the command line use."""
+
+    @cached_property
+    def clients(self) -> Clients:
+        """The registered clients."""
+        return Clients(self.store.state, self.clock)
 
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""

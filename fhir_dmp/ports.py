@@ -6,12 +6,14 @@ changes them through one door: `commit`. The contract is tests/store/test_contra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.message import EmailMessage
 from typing import Protocol
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.identity.upstream import UpstreamIdentity
 from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.search.terms import NO_TERMS, Terms
 
@@ -183,6 +185,61 @@ class AuditPage:
     next: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """One record of the authorization server: a client, a code, a refresh token, a login under way, an account.
+
+    kind, key: its address; a secret is never a key (its SHA-256 is). body: JSON text. version: 1 at first, one more at
+    each change. expires_ms: from then on the record is absent (None: stays). tags: labels that it is listed by
+    (`sub:...`, `family:...`). updated_ms: when it was last written; put sets it, and the version.
+    """
+
+    kind: str
+    key: str
+    body: str
+    expires_ms: int | None = None
+    tags: tuple[str, ...] = ()
+    version: int = 0
+    updated_ms: int = 0
+
+
+class StateStore(Protocol):
+    """Keeps what the authorization server must remember. Thread safe; every worker sees a write at once.
+
+    An expired record is absent to every method. The contract is tests/store/test_contract_state.py.
+    Each method raises StoreUnavailable when the database cannot be reached.
+    """
+
+    def get(self, kind: str, key: str, now_ms: int) -> StateRecord | None:
+        """Return the record, or None."""
+
+    def put(self, record: StateRecord, now_ms: int, expected: int | None = None) -> StateRecord:
+        """Write the record and return it as stored; durable when it returns.
+
+        expected: the version that it must have now (0: it must be absent; None: whatever it is).
+
+        Raises:
+            StateConflict: it has another version.
+        """
+
+    def take(self, kind: str, key: str, now_ms: int) -> StateRecord | None:
+        """Remove the record and return it; of several that take it at once, exactly one gets it."""
+
+    def remove(self, kind: str, key: str) -> None:
+        """Remove the record, if there is one."""
+
+    def listed(
+        self, kind: str, now_ms: int, *, tag: str | None = None, since_ms: int = 0, after: str = "", count: int = 1000
+    ) -> tuple[StateRecord, ...]:
+        """Return up to `count` records of a kind in the order of their keys, those above the key `after`.
+
+        tag: only those that carry it. since_ms: only those written at or after it.
+        """
+
+    def sweep(self, now_ms: int) -> int:
+        """Remove expired records; return how many."""
+
+
 class BlobStore(Protocol):
     """Contents, addressed by sha-256; streamed in and out."""
 
@@ -209,6 +266,10 @@ class ResourceStore(Protocol):
     @property
     def blobs(self) -> BlobStore:
         """The contents."""
+
+    @property
+    def state(self) -> StateStore:
+        """What the authorization server remembers; no part of the record, and never in a commit."""
 
     @property
     def transactional(self) -> bool:
@@ -329,3 +390,55 @@ class RequestInfo:
     if_none_match_any: bool = False
     if_none_exist: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSecrets:
+    """What binds one sign-in at an identity provider to this server: nonce and PKCE verifier, new for each."""
+
+    nonce: str
+    verifier: str
+
+
+class SignInFailed(Exception):
+    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good."""
+
+    def __init__(self, text: str, *, refused: bool = False) -> None:
+        super().__init__(text)
+        self.refused = refused
+
+
+class IdentityProvider(Protocol):
+    """A national identity provider. The contract is tests/upstream."""
+
+    @property
+    def name(self) -> str:
+        """`psc` (health professionals) or `fc` (everybody)."""
+
+    def begin(self, redirect_uri: str, state: str, secrets: SignInSecrets) -> str:
+        """Return the URL to send the browser to.
+
+        Raises:
+            SignInFailed: the provider cannot be reached.
+        """
+
+    def complete(self, answer: Mapping[str, str], redirect_uri: str, secrets: SignInSecrets) -> UpstreamIdentity:
+        """Return who signed in, from the parameters of the callback.
+
+        Raises:
+            SignInFailed: refused there, or anything that does not fit.
+        """
+
+    def end(self, id_token: str, state: str, return_to: str) -> str | None:
+        """Return the URL that ends the sign-in at the provider, None when it has none."""
+
+
+class Mailer(Protocol):
+    """Sends one message at once."""
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand a message over; when this returns it was accepted.
+
+        Raises:
+            MailUnavailable: another try may succeed. MailRefused: none will.
+        """

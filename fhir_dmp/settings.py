@@ -122,7 +122,28 @@ class Security:
 class Mail:
     """Notices to patients."""
 
-    smtp_url: str = _setting("", "`smtp://user:password@host:port`; empty: notices stay queued", secret=True)
+    smtp_url: str = _setting(
+        "",
+        "`smtp://user:password@host:port` or `smtps://...`, `?tls=required`, `?ca=FILE`; empty: notices stay queued",
+        secret=True,
+    )
+    sender: str = _setting("Dossier médical partagé <ne-pas-repondre@localhost>", "From of every message")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Identity providers that people sign in with."""
+
+    psc_discovery_url: str = _setting("", "discovery document of Pro Santé Connect; empty: not offered")
+    psc_client_id: str = _setting("", "our client_id at Pro Santé Connect")
+    psc_client_secret: str = _setting("", "our secret at Pro Santé Connect", secret=True)
+    psc_scope: str = _setting("openid scope_all", "scopes asked for")
+    psc_acr: str = _setting("eidas1", "weakest authentication class of a professional")
+    fc_discovery_url: str = _setting("", "discovery document of FranceConnect+; empty: not offered")
+    fc_client_id: str = _setting("", "our client_id at FranceConnect+")
+    fc_client_secret: str = _setting("", "our secret at FranceConnect+", secret=True)
+    fc_scope: str = _setting("openid identite_pivot email", "scopes asked for")
+    fc_acr: str = _setting("eidas2", "weakest authentication class of a patient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +165,7 @@ class Settings:
     audit: Audit = field(default_factory=Audit)
     security: Security = field(default_factory=Security)
     mail: Mail = field(default_factory=Mail)
+    upstream: Upstream = field(default_factory=Upstream)
     validation: Validation = field(default_factory=Validation)
     canonical_base: str = _setting(
         "https://dmp-fhir.example/ig", "namespace of the artefacts that this project defines"

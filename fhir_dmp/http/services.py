@@ -9,6 +9,7 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.ports import Clock, ResourceStore
 from fhir_dmp.settings import Settings
 
@@ -27,6 +28,10 @@ class Services(Protocol):
     @property
     def structures(self) -> Structures:
         """What R4 says about each type."""
+
+    @property
+    def clients(self) -> Clients:
+        """The registered clients."""
 
     @property
     def clock(self) -> Clock:

@@ -13,7 +13,7 @@ from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.offer import offered
+from fhir_dmp.interactions.offer import VERSION_AWARE, offered
 from fhir_dmp.interactions.operations import OPERATIONS, Operation
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.search.parameters import SearchParameter
@@ -174,7 +174,7 @@ def _resource(type_: str, services: Services) -> Json:
         if supported:
             shown["supportedProfile"] = list(supported)
     shown["interaction"] = [{"code": code} for name, codes in _INTERACTION.items() if name in here for code in codes]
-    shown["versioning"] = "versioned"
+    shown["versioning"] = "versioned-update" if type_ in VERSION_AWARE else "versioned"
     shown["readHistory"] = "history" in here
     shown["updateCreate"] = "update" in here and type_ != "DocumentReference"
     shown["conditionalCreate"] = "create" in here

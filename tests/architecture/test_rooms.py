@@ -87,7 +87,7 @@ def test_the_architecture_page_names_every_room() -> None:
 
 
 def test_everything_is_caught_at_the_outer_doors_only() -> None:
-    """Adapters wrap what they know; the doors of a request, an imported file, a group commit and a PDF stop the rest."""
+    """Adapters wrap what they know; the doors of a request, an import, a group commit and a PDF stop the rest."""
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in MODULES

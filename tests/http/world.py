@@ -23,6 +23,7 @@ from fhir_dmp.identity.keys import SigningKeys
 from fhir_dmp.identity.scopes import maximum
 from fhir_dmp.identity.tokens import Validity, Verifier, claims_of, sign
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.oauth.registry import Registry
 from fhir_dmp.settings import Settings
 from fhir_dmp.store.memory import MemoryStore
 
@@ -108,6 +109,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.verifier = Verifier(signing_keys(), self.issuer, self.base)
+        self.clients = Registry(self.store.state, self.clock)
         self.app = FhirApplication(self, self.metrics, AccessLog(self.log, background=False))
 
     def handle(self, call: Call) -> Answer:

@@ -33,6 +33,7 @@ from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.commits import expect, expect_unclaimed, written
 from fhir_dmp.store.memory.blobs import MemoryBlobs
 from fhir_dmp.store.memory.rows import Row, page_of, satisfies
+from fhir_dmp.store.memory.state import MemoryState
 
 
 @dataclass
@@ -52,6 +53,7 @@ class MemoryStore:
         self._lock = RLock()
         self._join_cap = join_cap
         self._blobs = MemoryBlobs(inline_limit)
+        self._state = MemoryState()
         self._current: dict[Key, Row] = {}
         self._versions: dict[Key, list[Version]] = {}
         self._log: list[Version] = []
@@ -65,6 +67,11 @@ class MemoryStore:
     def blobs(self) -> MemoryBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def state(self) -> MemoryState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:

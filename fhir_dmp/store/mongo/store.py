@@ -24,6 +24,7 @@ from fhir_dmp.store.mongo.history import History
 from fhir_dmp.store.mongo.intents import PATIENCE_S, Intents
 from fhir_dmp.store.mongo.layout import adopt
 from fhir_dmp.store.mongo.reading import Reader
+from fhir_dmp.store.mongo.state import MongoState
 from fhir_dmp.store.mongo.views import View, everything_of
 
 #: Below this many rows `types` counts exactly; above, it takes the server's estimate.
@@ -59,6 +60,7 @@ class MongoStore:
         self._join_cap = join_cap
         self._database = Database(database, versioned=not server.transactions)
         self._blobs = MongoBlobs(self._database)
+        self._state = MongoState(self._database)
         self._trail = Trail(self._database)
         self._patience_s = patience_s
         intents = Intents(self._database, patience_s) if self._database.versioned else None
@@ -80,6 +82,11 @@ class MongoStore:
     def blobs(self) -> MongoBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def state(self) -> MongoState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:

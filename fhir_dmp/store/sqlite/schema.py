@@ -12,7 +12,7 @@ import sqlite3
 from fhir_dmp.errors import ConfigurationError, Problem
 
 #: PRAGMA user_version of a file that this release writes.
-VERSION = 1
+VERSION = 2
 
 #: Stands for "no date": below every date, hence last when newest come first.
 NO_DATE = -(2**63)
@@ -76,8 +76,20 @@ CREATE TABLE outbox (
   variables TEXT NOT NULL);
 """
 
+_V2 = """
+-- What the authorization server remembers. x: when it expires; v: version; u: when it was written; tags: as in
+-- state_tag, one for each line.
+CREATE TABLE state (
+  kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, x INTEGER, tags TEXT NOT NULL, v INTEGER NOT NULL,
+  u INTEGER NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE INDEX state_x ON state (x) WHERE x IS NOT NULL;
+CREATE INDEX state_u ON state (kind, u);
+CREATE TABLE state_tag (
+  kind TEXT NOT NULL, tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (kind, tag, key)) WITHOUT ROWID;
+"""
+
 #: The statements that lead from each version to the next; index 0 makes an empty file a store.
-_STEPS = (_V1,)
+_STEPS = (_V1, _V2)
 
 
 def migrate(con: sqlite3.Connection) -> int:

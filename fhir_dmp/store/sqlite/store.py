@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from fhir_dmp.store.sqlite.connections import Readers, connect
 from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Chooser, Tuning
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
+from fhir_dmp.store.sqlite.state import SqliteState
 from fhir_dmp.store.sqlite.writer import Writer
 
 _SEQUENCE = "SELECT value FROM meta WHERE name = 'seq'"
@@ -60,6 +62,7 @@ class SqliteStore:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
         self._blobs = SqliteBlobs(self._readers, path.with_name(path.name + "-blobs"), limits.inline_limit)
         self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
+        self._state = SqliteState(self._readers, self._writer)
         self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
 
     def _connect(self, path: Path, cache_kib: int | None = None) -> sqlite3.Connection:
@@ -78,6 +81,11 @@ class SqliteStore:
     def blobs(self) -> SqliteBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def state(self) -> SqliteState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:
@@ -249,14 +257,16 @@ class SqliteStore:
 
 
 def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
-    """Open the file, make it if it does not exist, and bring it to the layout of this release.
+    """Open the file, make it if it does not exist (readable by its owner alone), and bring it to this release's layout.
 
     Raises:
         ConfigurationError: the file cannot be opened, is no store, or is newer than this release.
     """
     path, limits = Path(path), limits or Limits()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)
