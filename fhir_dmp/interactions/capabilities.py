@@ -60,7 +60,12 @@ MODIFIERS = {
 }
 MODES = ("full", "normative", "terminology")
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
-PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+PATCH_FORMATS = (
+    "application/json-patch+json",
+    "application/fhir+json",
+    "application/fhir+xml",
+    "application/xml-patch+xml",
+)
 
 
 def metadata(call: Call, services: Services) -> Answer:

@@ -48,7 +48,12 @@ def test_the_statement_says_what_runs(admin: Client) -> None:
     statement = admin.get("/metadata").json
     assert (statement["status"], statement["kind"], statement["fhirVersion"]) == ("active", "instance", "4.0.1")
     assert {"json", "xml"} <= set(statement["format"])
-    assert statement["patchFormat"] == [JSON_PATCH, "application/fhir+json", "application/fhir+xml"]
+    assert statement["patchFormat"] == [
+        JSON_PATCH,
+        "application/fhir+json",
+        "application/fhir+xml",
+        "application/xml-patch+xml",
+    ]
     assert {each["type"] for each in statement["rest"][0]["resource"]} == set(TYPES)
     assert statement["rest"][0]["security"]["service"][0]["coding"][0]["code"] == "SMART-on-FHIR"
     terminology = admin.get("/metadata?mode=terminology").json
