@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import crashing, importing, reading, report, searching, starting, storing, submitting
+from tests.benchmarks import crashing, importing, querying, reading, report, searching, starting, storing, submitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,14 @@ def search(options: Options, documents: int) -> None:
 
 
 @group.command()
+@documents
+@click.pass_obj
+def query(options: Options, documents: int) -> None:
+    """Compare forms of a search: chained, with includes, page 500, nothing found."""
+    options.show(querying.measure(options.folder, options.command, documents=documents))
+
+
+@group.command()
 @click.pass_obj
 def submit(options: Options) -> None:
     """Submit documents of 100 KB (ITI-65)."""
@@ -120,6 +128,7 @@ def everything(context: click.Context, documents: int) -> None:
     for command in (read, submit, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
+    context.invoke(query, documents=documents)
     context.invoke(store)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fhir_dmp.validation.validate import errors_in, validate
-from tests.rest.conftest import opened
+from tests.rest.conftest import EMBEDDED, opened
 from tests.rest.generate import TYPES, minimal
 from tests.rest.shapes import bundle, entry, made, named, organization, patient
 from tests.structures import STRUCTURES
@@ -16,7 +16,7 @@ from tests.world import Client, Json, World
 JSON_PATCH = "application/json-patch+json"
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite"])
+@pytest.fixture(scope="module", params=EMBEDDED)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One server for all the types."""
     yield from opened(request.param, tmp_path_factory.mktemp("claims"))

@@ -16,7 +16,7 @@ import pytest
 
 from fhir_dmp.fhir.resource import dump, parse_stored
 from fhir_dmp.fhir.structure import Structures
-from tests.rest.conftest import opened
+from tests.rest.conftest import EMBEDDED, opened
 from tests.rest.shapes import bare
 from tests.structures import STRUCTURES, exact
 from tests.world import Client, Json, Response, World
@@ -46,7 +46,7 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=EMBEDDED)
 def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A server for one file."""
     yield from opened(request.param, tmp_path)
