@@ -10,8 +10,8 @@ from fhir_dmp.bootstrap import publish_definitions
 from tests.flows.steps import Dossier, next_ins, nothing_stored
 from tests.world import World
 
-OPERATIONS = ("ouvrir", "fermer", "reactiver", "verifier-acces", "autoriser", "revoquer", "medecin-traitant", "bloquer")
-OPERATIONS += ("debloquer", "opposition")
+NAMES = "ouvrir fermer reactiver verifier-acces autoriser revoquer medecin-traitant bloquer debloquer opposition"
+OPERATIONS = NAMES.split()
 X = "https://dmp-fhir.example/ig"
 
 
