@@ -9,17 +9,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from os import urandom
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fhir_dmp import definitions, keyring
 from fhir_dmp.access.decision import Rules as AccessRules
 from fhir_dmp.access.matrix import Matrix, parse_matrix
+from fhir_dmp.audit.chain import Seal
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.audit.signing import CheckpointKeys
+from fhir_dmp.background import Repeating, Witness
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
@@ -32,6 +37,7 @@ from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.published import publish
+from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.oauth.registry import Registry as Clients
@@ -43,6 +49,9 @@ from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
 from fhir_dmp.validation.validate import validate
+
+#: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
+SEAL_LOOK_S = 1.0
 
 
 class SystemClock:
@@ -129,8 +138,15 @@ def zone_of(name: str) -> ZoneInfo:
         raise ConfigurationError(Problem("server.timezone", f"no time zone '{name}'")) from error
 
 
+@dataclass(frozen=True, eq=False)
 class Wired(Services):
-    """The services, with the two doors that HTTP and the command line use."""
+    """The services, with the two doors that HTTP and the command line use.
+
+    witness: file that keeps the checkpoints outside of the store. beside: what runs in threads of its own.
+    """
+
+    witness: Path | None = None
+    beside: list[Repeating] = field(default_factory=list)
 
     @cached_property
     def clients(self) -> Clients:
@@ -166,10 +182,35 @@ class Wired(Services):
         known = ((system, value) for system in INS_SYSTEMS if patient_by_identifier(system, value, self) is not None)
         return next(known, None)
 
+    @cached_property
+    def checkpoint_keys(self) -> CheckpointKeys:
+        """The keys that sign checkpoints of the audit trail."""
+        return keyring.checkpoint_keys(keyring.folder_of(self.settings))
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        """What seals the audit trail."""
+        every_ms = self.settings.audit.seal_every_s * 1000
+        witness = Witness(self.witness) if self.witness is not None else None
+        keep = witness.keep if witness is not None else _unwitnessed
+        return Sealer(self.store.ledger, self.checkpoint_keys, self.clock, every_ms, keep)
+
+    def start(self) -> None:
+        """Begin the work that goes on beside requests: sealing the audit trail."""
+        sealer = self.sealer
+        self.beside.append(Repeating("audit-seal", sealer.run, SEAL_LOOK_S))
+
     def close(self) -> None:
-        """Write what waits, and release the store."""
+        """Write what waits, seal the trail, and release the store."""
         if isinstance(self.trail, BatchedTrail):
             self.trail.flush()
+        for each in self.beside:
+            each.stop()
+        try:
+            self.sealer.run(everything=True)
+        except (DmpError, ValueError):
+            # Nothing is lost: the records are durable, and the next start seals them.
+            logging.getLogger("fhir_dmp").exception("the audit trail could not be sealed at the stop")
         self.store.close()
 
 
@@ -198,7 +239,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         registry=definitions.search_parameters(),
         structures=structures,
         documents=_document_rules(settings, base, ins),
-        matrix=_matrix(settings),
+        started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
         events=event_kinds(definitions.read("audit/events.toml"), settings.canonical_base),
         site=Site(socket.gethostname()),
@@ -212,7 +253,25 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        witness=witness_of(settings, given=store is not None),
     )
+
+
+def _unwitnessed(seal: Seal) -> None:
+    """A store in memory, or one that a test brings, has no place outside of itself."""
+
+
+def witness_of(settings: Settings, *, given: bool = False) -> Path | None:
+    """Return the file that keeps checkpoints outside of the store; given: the store is not that of the settings."""
+    if settings.audit.checkpoints:
+        return Path(settings.audit.checkpoints)
+    scheme, _, rest = settings.store.url.partition(":")
+    if given or scheme == "memory":
+        return None
+    if scheme == "sqlite":
+        path = Path(rest.removeprefix("///"))
+        return path.with_name(path.name + "-checkpoints.jsonl")
+    return keyring.folder_of(settings) / f"checkpoints-{urlsplit(settings.store.url).path.strip('/') or 'dmp'}.jsonl"
 
 
 class BatchedTrail:

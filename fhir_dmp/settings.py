@@ -104,6 +104,10 @@ class Audit:
     """The audit trail."""
 
     durability: str = _setting("before-answer", "when a read's record is durable", choices=("before-answer", "batched"))
+    seal_every_s: int = _setting(10, "longest time between two signed checkpoints while records come in, in seconds")
+    checkpoints: str = _setting(
+        "", "file that checkpoints are copied to, best on another machine; empty: beside the SQLite file or the keys"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if os.environ.get("FHIR_DMP_DEMO") == "load":
     bootstrap.load_demo(services)
 # A worker is a child process: it runs these on a graceful stop, and no atexit handler.
 util.Finalize(None, services.close, exitpriority=10)
+services.start()
 application = app.application(services)
 # Tables and code stay for good: the collector need not look at them again. Requests make few cycles and many objects.
 gc.collect()

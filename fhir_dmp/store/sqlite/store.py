@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
-from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
+from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Page, Version
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
@@ -21,6 +21,8 @@ from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.conditions import Scope
 from fhir_dmp.store.sqlite.connections import Readers, connect
 from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Chooser, Tuning
+from fhir_dmp.store.sqlite.ledger import SqliteLedger
+from fhir_dmp.store.sqlite.outbox import SqliteOutbox
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
 from fhir_dmp.store.sqlite.state import SqliteState
@@ -65,6 +67,8 @@ class SqliteStore:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
         self._blobs = SqliteBlobs(self._readers, path.with_name(path.name + "-blobs"), limits.inline_limit)
         self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
+        self._ledger = SqliteLedger(self._readers, self._writer, self._codec)
+        self._outbox = SqliteOutbox(self._readers, self._writer)
         self._state = SqliteState(self._readers, self._writer)
         self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
 
@@ -84,6 +88,16 @@ class SqliteStore:
     def blobs(self) -> SqliteBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def ledger(self) -> SqliteLedger:
+        """The audit trail as evidence."""
+        return self._ledger
+
+    @property
+    def outbox(self) -> SqliteOutbox:
+        """The notices."""
+        return self._outbox
 
     @property
     def state(self) -> SqliteState:
@@ -209,11 +223,6 @@ class SqliteStore:
         """Return the record of that AuditEvent."""
         with self._readers.borrow() as con:
             return trail.audit_record(con, id_)
-
-    def notices(self) -> tuple[Notice, ...]:
-        """Return the queued messages, oldest first."""
-        with self._readers.borrow() as con:
-            return trail.notices(con)
 
     def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
         """Recompute the terms of the next `count` resources."""
