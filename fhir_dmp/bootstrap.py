@@ -37,6 +37,7 @@ from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
+from fhir_dmp.interactions.published import publish
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
@@ -101,6 +102,9 @@ def _mongo(settings: StoreSettings) -> ResourceStore:
 
     return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
 
+
+#: Folders of definitions that clients may read.
+PUBLISHED = ("profiles/operation-definitions", "profiles/search-parameters", "profiles/code-systems")
 
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
     "memory": _memory,
@@ -359,6 +363,11 @@ def _matrix(settings: Settings) -> Matrix:
         return parse_matrix(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def publish_definitions(services: Wired) -> int:
+    """Store what the release says of its operations, search parameters and code systems; return how many changed."""
+    return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
 
 
 def demo_accounts() -> list[str]:

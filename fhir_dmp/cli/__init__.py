@@ -27,6 +27,7 @@ COMMANDS = {
     "access": "Explain access decisions; show, compare and activate the habilitation matrix.",
     "export": "Export the whole record of a patient.",
     "dossiers": "Open dossiers for a whole population.",
+    "report": "Count the documents whose deposit is compulsory.",
     "retention": "Destroy closed dossiers whose time is over.",
 }
 

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import crashing, importing, querying, reading, report, searching, starting, storing, submitting
+from tests.benchmarks import (
+    crashing,
+    feeding,
+    importing,
+    querying,
+    reading,
+    report,
+    searching,
+    starting,
+    storing,
+    submitting,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,14 @@ def submit(options: Options) -> None:
     options.show(submitting.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
 
 
+@group.command()
+@click.option("--people", default=2_000, show_default=True, help="How many dossiers are fed.")
+@click.pass_obj
+def feed(options: Options, people: int) -> None:
+    """Deposit the monthly documents of the insurance fund."""
+    options.show(feeding.measure(options.folder, options.command, people=people))
+
+
 @group.command("import")
 @click.option("--resources", default=30_000, show_default=True, help="How many resources.")
 @click.pass_obj
@@ -125,7 +144,7 @@ def crash(options: Options, kills: int, seed: int) -> None:
 @click.pass_context
 def everything(context: click.Context, documents: int) -> None:
     """Run all of them."""
-    for command in (read, submit, import_, start, crash):
+    for command in (read, submit, feed, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
     context.invoke(query, documents=documents)
