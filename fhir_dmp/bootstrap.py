@@ -25,6 +25,7 @@ from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
 from fhir_dmp.background import Repeating, Witness
+from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
@@ -41,14 +42,22 @@ from fhir_dmp.interactions.published import publish
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.mail.smtp import smtp_of
+from fhir_dmp.oauth.authority import Authority
+from fhir_dmp.oauth.guard import Guard
+from fhir_dmp.oauth.jwks import ClientKeys
+from fhir_dmp.oauth.offer import oauth_uris
 from fhir_dmp.oauth.registry import Registry as Clients
+from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Version
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
+from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
+from fhir_dmp.upstream.fetch import Fetcher
 from fhir_dmp.validation.validate import validate
 
 #: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
@@ -127,6 +136,19 @@ def open_store(settings: StoreSettings) -> ResourceStore:
     return STORES[scheme](settings)
 
 
+def _providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
+    """Return the identity providers that are configured."""
+    from fhir_dmp.upstream.openid import OpenIdProvider, Relation
+
+    found: dict[str, IdentityProvider] = {}
+    for name in ("psc", "fc"):
+        given = {key: getattr(settings.upstream, f"{name}_{key}") for key in
+                 ("discovery_url", "client_id", "client_secret", "scope", "acr")}  # fmt: skip
+        if given["discovery_url"]:
+            found[name] = OpenIdProvider(Relation(name, **given), clock)
+    return found
+
+
 def zone_of(name: str) -> ZoneInfo:
     """Return the time zone.
 
@@ -153,6 +175,32 @@ class Wired(Services):
     def clients(self) -> Clients:
         """The registered clients."""
         return Clients(self.store.state, self.clock)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Signing in and authorising."""
+        url = self.settings.mail.smtp_url
+        mailer = smtp_of(url) if url else None
+        return Desk(self, self.clients, self.handle, _providers(self.settings, self.clock), mailer)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """The judge of bearer tokens."""
+        standing = Standing(self.store.state, self.clients, self.clock)
+        return Guard(self.verifier, self.store.state, standing, self.clock)
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The authorization server."""
+        folder, security = keyring.folder_of(self.settings), self.settings.security
+        return Authority(
+            self,
+            self.clients,
+            self.guard.standing,
+            ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
+            keyring.signing_keys(folder, "id-token"),
+            keyring.secret(folder, "refresh"),
+        )
 
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""
@@ -255,6 +303,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
+        oauth_uris=tuple(oauth_uris(issuer)),
         witness=witness_of(settings, given=store is not None),
     )
 
@@ -372,9 +421,10 @@ def publish_definitions(services: Wired) -> int:
 
 def demo_accounts() -> list[str]:
     """Return lines that present the people of the demonstration record."""
-    return list(demo.lines())
+    return [*demo.lines(), *accounts.lines()]
 
 
 def load_demo(services: Wired) -> None:
     """Load the demonstration record; a second time changes nothing."""
     demo.load(services, services.handle)
+    accounts.load(services.desk)

@@ -496,11 +496,15 @@ class SignInSecrets:
 
 
 class SignInFailed(Exception):
-    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good."""
+    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good.
 
-    def __init__(self, text: str, *, refused: bool = False) -> None:
+    pending: what the sign-in was for, when that is known.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False, pending: str = "") -> None:
         super().__init__(text)
         self.refused = refused
+        self.pending = pending
 
 
 class IdentityProvider(Protocol):

@@ -119,6 +119,19 @@ class Security:
 
     keys_dir: str = _setting("", "folder of the signing keys; empty: beside the SQLite file, or var/keys")
     token_leeway_s: int = _setting(30, "clock difference accepted on tokens, in seconds")
+    local_professionals: bool = _setting(
+        False, "let professionals sign in with local accounts, without Pro Santé Connect (demonstrations)"
+    )
+    refresh_grace_s: int = _setting(
+        0, "for how many seconds (at most 10) a replaced refresh token still gives its successor"
+    )
+    client_certificate_header: str = _setting(
+        "", "header in which a trusted proxy hands on the client's certificate (`Client-Cert`); empty: none"
+    )
+    allowed_private_hosts: tuple[str, ...] = _setting(
+        (), "hosts on private addresses whose key sets (JWKS) may be fetched"
+    )
+    ca_file: str = _setting("", "certificates (PEM) to trust when fetching key sets, beside the usual ones")
     token_ttl_s: int = _setting(3600, "lifetime of tokens printed by `fhir-dmp token`, in seconds")
 
 

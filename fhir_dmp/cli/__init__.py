@@ -19,6 +19,7 @@ from fhir_dmp import __version__
 COMMANDS = {
     "serve": "Run the server.",
     "token": "Print an access token signed with this server's key.",
+    "account": "Add, list or disable local accounts.",
     "check": "Check configuration, store, keys, clock and mail.",
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",

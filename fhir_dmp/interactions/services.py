@@ -29,6 +29,7 @@ class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
 
     read_pdf: reads the text of a PDF within bounds; None where contents are not searched (documents.content_search_ms).
+    oauth_uris: extensions of the CapabilityStatement that name the endpoints of the authorization server.
     started_matrix: that of access.matrix, or the packaged one; `matrix` is the one in force.
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
     """
@@ -54,6 +55,7 @@ class Services:
     trail: Callable[[tuple[AuditRecord, ...]], None]
     read_pdf: ReadPdf | None = None
     words: WordsOfContents = field(default_factory=WordsOfContents)
+    oauth_uris: tuple[Json, ...] = ()
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
