@@ -115,12 +115,17 @@ def disable(login: str, again: bool) -> None:
 
     Example: fhir-dmp account disable anouk
     """
-    from fhir_dmp.signin import accounts, closing
+    from fhir_dmp import configuration
+    from fhir_dmp.cli.opening import opened
+    from fhir_dmp.oauth import revoke
+    from fhir_dmp.signin import accounts, browsers
 
-    with _desk() as desk:
-        account = accounts.disable(login, not again, desk)
+    with opened(configuration.load()) as services:
+        account = accounts.disable(login, not again, services.desk)
         if not again:
-            closing.end_everything(account.subject, desk)
+            for each in browsers.logins_of(account.subject, services.desk):
+                browsers.end(each.sid, services.desk)
+            revoke.end_subject(services.authority, account.subject)
     click.echo(f"{account.login} {'active' if again else 'disabled'}")
 
 

@@ -12,7 +12,7 @@ from fhir_dmp.oauth.clients import AUTHORIZATION_CODE, CLIENT_CREDENTIALS, REFRE
 
 #: The pages for people that this server serves, among authorize, launch, manage and logout: a page that is added is
 #: named here, and every document tells of it.
-PAGES: Final[frozenset[str]] = frozenset({"authorize"})
+PAGES: Final[frozenset[str]] = frozenset({"authorize", "launch", "logout", "manage"})
 AUTHORIZES: Final = "authorize" in PAGES
 _FOR_SOFTWARE: Final = {
     "jwks_uri": "jwks",

@@ -54,7 +54,7 @@ def finish(
         agreements.remember(kept, caller, desk)
     if caller.mode is not Mode.NORMAL:
         note(desk, visit, caller, "break-glass-opened", patient=f"Patient/{caller.patient}")
-    authorization = _authorization(pending, login, caller, scope, tuple(dict.fromkeys(consents)))
+    authorization = _authorization(pending, login, caller, scope, tuple(dict.fromkeys(consents)), desk.services.issuer)
     code = issue_code(desk.state, authorization, desk.now_ms())
     return success(code, pending.request.reply, desk.services.issuer)
 
@@ -77,7 +77,7 @@ def _recorded(
 
 
 def _authorization(
-    pending: Pending, login: Login, caller: Caller, scope: str, consents: tuple[str, ...]
+    pending: Pending, login: Login, caller: Caller, scope: str, consents: tuple[str, ...], issuer: str
 ) -> Authorization:
     request = pending.request
     return Authorization(
@@ -91,7 +91,7 @@ def _authorization(
         nonce=request.nonce,
         redirect_uri=request.redirect_uri,
         code_challenge=request.code_challenge,
-        context=_context(pending, caller, scope),
+        context=_context(pending, caller, scope, issuer),
         profile={
             "name": login.account.name,
             "given_name": login.account.given,
@@ -101,9 +101,11 @@ def _authorization(
     )
 
 
-def _context(pending: Pending, caller: Caller, scope: str) -> dict[str, Any]:
+def _context(pending: Pending, caller: Caller, scope: str, issuer: str) -> dict[str, Any]:
     """Return the launch context for the token response [security 2.4]."""
-    context: dict[str, Any] = dict(pending.launch.context) if pending.launch else {}
+    context: dict[str, Any] = {}
+    if pending.launch is not None:
+        context = {"smart_style_url": f"{issuer}/styles/smart_v1.json", **pending.launch.context}
     if "encounter" in context and not {"launch", "launch/encounter"} & set(scope.split()):
         del context["encounter"]
     if caller.patient is not None and flow.needs_patient(scope, pending):

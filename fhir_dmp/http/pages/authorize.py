@@ -44,7 +44,7 @@ def add(routes: Blueprint, site: Site) -> None:
         return steps.advance(pending, visitor)
 
     @routes.post(site.own("continue"))
-    def posted() -> Response:
+    def go_on_posted() -> Response:
         visitor = site.visitor()
         site.refuse_forged(visitor)
         return steps.posted(steps.under_way(visitor.field("r"), visitor), visitor)

@@ -99,7 +99,7 @@ def add(routes: Blueprint, site: Site) -> None:
     """Add the routes that lead to a provider and back."""
 
     @routes.get(site.own("<any(psc, fc):provider>/start"))
-    def leave(provider: str) -> Response:
+    def upstream_start(provider: str) -> Response:
         visitor = site.kept(site.visitor())
         under_way = request.args.get("r", "")
         pending = flow.find(under_way, site.desk) if under_way else None
@@ -111,7 +111,7 @@ def add(routes: Blueprint, site: Site) -> None:
             return _failed(site, visitor, failed)
 
     @routes.get(site.own("<any(psc, fc):provider>/callback"))
-    def come_back(provider: str) -> Response:
+    def upstream_callback(provider: str) -> Response:
         visitor = site.visitor()
         answer = dict(parse_qsl(request.query_string.decode("utf-8", "replace"), keep_blank_values=True))
         try:

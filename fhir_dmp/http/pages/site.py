@@ -128,9 +128,16 @@ class Site:
     # --- answers -----------------------------------------------------------------------------------------------------
 
     def page(
-        self, visitor: Visitor, template: str, title: str, *, status: int = 200, leads_to: str = "", **values: Any
+        self,
+        visitor: Visitor,
+        template: str,
+        title: str,
+        *,
+        status: int = 200,
+        leads_to: str | tuple[str, ...] = (),
+        **values: Any,
     ) -> Response:
-        """Render a page. leads_to: a URL to which its form may lead in the end, beside this server."""
+        """Render a page. leads_to: URLs to which its form may lead in the end, beside this server."""
         t = say(visitor.language)
         other = next(language for language in LANGUAGES if language != visitor.language)
         login = visitor.browser.login
@@ -149,8 +156,9 @@ class Site:
         }
         content = self._templates.get_template(template).render({**shared, **values})
         response = Response(content, status, mimetype="text/html")
-        target = origin_of(leads_to) if leads_to else None
-        forms = f"'self' {target}" if target else "'self'"
+        # Browsers hold the whole chain of redirects after a form against this list.
+        targets = (leads_to,) if isinstance(leads_to, str) else leads_to
+        forms = " ".join(["'self'", *dict.fromkeys(origin for each in targets if (origin := origin_of(each)))])
         response.headers["Content-Security-Policy"] = (
             f"default-src 'none'; style-src 'self'; img-src 'self'; form-action {forms}; "
             "frame-ancestors 'none'; base-uri 'none'"
