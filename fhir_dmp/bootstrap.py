@@ -181,7 +181,11 @@ class Wired(Services):
         """Signing in and authorising."""
         url = self.settings.mail.smtp_url
         mailer = smtp_of(url) if url else None
-        return Desk(self, self.clients, self.handle, _providers(self.settings, self.clock), mailer)
+        return Desk(self, self.clients, self.handle, self._identity_providers, mailer)
+
+    @cached_property
+    def _identity_providers(self) -> dict[str, IdentityProvider]:
+        return _providers(self.settings, self.clock)
 
     @cached_property
     def guard(self) -> Guard:
@@ -193,6 +197,7 @@ class Wired(Services):
     def authority(self) -> Authority:
         """The authorization server."""
         folder, security = keyring.folder_of(self.settings), self.settings.security
+        psc = self._identity_providers.get("psc")
         return Authority(
             self,
             self.clients,
@@ -200,6 +205,7 @@ class Wired(Services):
             ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
             keyring.signing_keys(folder, "id-token"),
             keyring.secret(folder, "refresh"),
+            psc.introspect if psc is not None else None,
         )
 
     def handle(self, call: Call) -> Answer:
