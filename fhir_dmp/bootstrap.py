@@ -39,6 +39,7 @@ from fhir_dmp.interactions.gather import patient_by_identifier
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.notices.messages import messages
 from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.patients.ins import InsRules
 from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
@@ -249,6 +250,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
 

@@ -255,6 +255,10 @@ class MailRefused(Unavailable):
     """The mail server refused the message for good: the same message will not pass."""
 
 
+class RecipientRefused(MailRefused):
+    """The mail server knows no such mailbox, or will never take mail for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A setting or a file that stops the start; printed by the command line, never sent over HTTP."""

@@ -148,6 +148,16 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class Notices:
+    """What people are told."""
+
+    portal_url: str = _setting("", "address of the portal, named in messages; empty: none is named")
+    digest_hour: int = _setting(18, "local hour at which digests are sent")
+    most_at_once: int = _setting(10, "immediate messages to a person in a day; more wait for the digest")
+    delay_centre15: bool = _setting(False, "tell of accesses by regulation centres a day later")
+
+
+@dataclass(frozen=True, slots=True)
 class Validation:
     """How strictly resources are judged."""
 
@@ -166,6 +176,7 @@ class Settings:
     audit: Audit = field(default_factory=Audit)
     security: Security = field(default_factory=Security)
     mail: Mail = field(default_factory=Mail)
+    notices: Notices = field(default_factory=Notices)
     upstream: Upstream = field(default_factory=Upstream)
     validation: Validation = field(default_factory=Validation)
     canonical_base: str = _setting(

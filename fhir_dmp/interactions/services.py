@@ -17,6 +17,8 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache
+from fhir_dmp.interactions.told import Told
+from fhir_dmp.notices.messages import Messages
 from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
@@ -48,6 +50,8 @@ class Services:
     validate: Callable[[Json], tuple[Issue, ...]]
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
+    messages: Messages
+    told: Told = field(default_factory=Told)
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
