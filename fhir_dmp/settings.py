@@ -158,6 +158,21 @@ class Notices:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one caller may ask; 0: any amount. Counted together by all workers of a machine."""
+
+    requests_per_minute: int = _setting(0, "FHIR requests of one client, whoever its users are")
+    reads_per_minute: int = _setting(0, "reads of one user of one client")
+    searches_per_minute: int = _setting(0, "searches and histories of one user of one client")
+    writes_per_minute: int = _setting(0, "creates, changes and submissions of one client")
+    existence_per_hour: int = _setting(0, "times that one professional may look a patient up")
+    existence_per_hour_structure: int = _setting(0, "times that one structure may look a patient up")
+    access_history_per_minute: int = _setting(0, "histories of accesses ($access-history) of one user")
+    failures_per_minute: int = _setting(0, "requests without a usable token from one address")
+    break_glass_per_day: int = _setting(0, "emergency accesses (tokens) of one professional in a day")
+
+
+@dataclass(frozen=True, slots=True)
 class Validation:
     """How strictly resources are judged."""
 
@@ -177,6 +192,7 @@ class Settings:
     security: Security = field(default_factory=Security)
     mail: Mail = field(default_factory=Mail)
     notices: Notices = field(default_factory=Notices)
+    limits: Limits = field(default_factory=Limits)
     upstream: Upstream = field(default_factory=Upstream)
     validation: Validation = field(default_factory=Validation)
     canonical_base: str = _setting(
