@@ -24,6 +24,7 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
+from fhir_dmp.audit.story import Story
 from fhir_dmp.background import Repeating, Witness
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
@@ -250,6 +251,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        story=Story(definitions.read("audit/story.toml")),
         messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )

@@ -11,6 +11,7 @@ from fhir_dmp.access.matrix import Matrix
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.audit.story import Story
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
@@ -51,6 +52,7 @@ class Services:
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
     messages: Messages
+    story: Story
     told: Told = field(default_factory=Told)
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)

@@ -59,6 +59,10 @@ class Messages:
             known, words["subject"], text, _html(known, words["subject"], [hello, *lines, more, words["footer"]])
         )
 
+    def sentence(self, language: str, item: Item) -> str:
+        """Return one event as a sentence, for the inbox."""
+        return self._line(self.table[language if language in LANGUAGES else LANGUAGES[0]], item)
+
     def _line(self, words: Mapping[str, Any], item: Item) -> str:
         event = item.event.value
         when = datetime.fromtimestamp(item.at_ms / 1000, self.zone)
