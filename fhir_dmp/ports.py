@@ -422,6 +422,17 @@ class ResourceStore(Protocol):
     def sweep(self) -> int:
         """Remove staged contents that no version names and that are older than a day; return how many."""
 
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the resources of `Patient/id` of which a tombstone is left."""
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources: every version, terms, business keys, and the contents that no other version names.
+
+        No tombstone is left: the ids are as if they had never been given. Returns how many resources there were. The
+        current version goes last, so that an interrupted call is asked again; nobody may write these resources
+        meanwhile. Records of the trail stay.
+        """
+
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type are stored (approximate is fine)."""
 

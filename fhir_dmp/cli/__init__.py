@@ -27,6 +27,8 @@ COMMANDS = {
     "audit": "Prove that the audit trail is whole, and export it.",
     "access": "Explain access decisions; show, compare and activate the habilitation matrix.",
     "export": "Export the whole record of a patient.",
+    "dossiers": "Open dossiers for a whole population.",
+    "retention": "Destroy closed dossiers whose time is over.",
 }
 
 

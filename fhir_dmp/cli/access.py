@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from fhir_dmp.cli.access_explain import explain
+from fhir_dmp.cli.access_matrix import matrix
 
 
 @click.group("access")
@@ -16,3 +17,4 @@ def command() -> None:
 
 
 command.add_command(explain)
+command.add_command(matrix)

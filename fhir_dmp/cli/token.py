@@ -90,8 +90,8 @@ def _pseudonym(ins: str, services: Wired) -> str:
 
 def _signed(asked: Application, services: Wired, ttl: int | None) -> str:
     from fhir_dmp.errors import BadRequest
-    from fhir_dmp.identity.applicants import EMERGENCY_TTL_S, caller_of
-    from fhir_dmp.identity.caller import Mode
+    from fhir_dmp.identity.applicants import caller_of
+    from fhir_dmp.identity.caller import EMERGENCY_TTL_S, Mode
     from fhir_dmp.identity.tokens import Validity, claims_of, sign
 
     try:

@@ -9,6 +9,8 @@ from fhir_dmp.terminology.aliases import PROFESSION
 
 #: The profession of doctor.
 DOCTOR = (PROFESSION, "10")
+#: So long an access by break-glass lasts, in seconds, whatever a token says.
+EMERGENCY_TTL_S = 600
 
 
 class Actor(StrEnum):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 
 from fhir_dmp.errors import Unauthenticated
-from fhir_dmp.identity.caller import Actor, Caller, Mode
+from fhir_dmp.identity.caller import EMERGENCY_TTL_S, Actor, Caller, Mode
 from fhir_dmp.identity.keys import SigningKeys
 from fhir_dmp.identity.scopes import dump, parse
 from fhir_dmp.terminology.aliases import ACT_REASON, STRUCTURE, TRE_R248_ACCESS_MODE
@@ -135,7 +135,10 @@ class Verifier:
         audiences = audience if isinstance(audience, list) else [audience]
         if not self._is(self.issuer, claims.get("iss")) or not any(self._is(self.audience, each) for each in audiences):
             raise refusal("The token is not meant for this server (iss, aud).")
-        return Grant(caller_of(claims), _validity(claims))
+        caller, validity = caller_of(claims), _validity(claims)
+        if caller.mode is Mode.BREAK_GLASS:  # obligation `limit:600s`, whoever signed a longer life
+            validity = replace(validity, expires=min(validity.expires, validity.not_before + EMERGENCY_TTL_S))
+        return Grant(caller, validity)
 
     def _is(self, own: str, claimed: object) -> bool:
         if claimed == own:

@@ -17,6 +17,7 @@ from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
+from fhir_dmp.interactions.matrix_shelf import MatrixShelf
 from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache
 from fhir_dmp.interactions.told import Told
 from fhir_dmp.notices.messages import Messages
@@ -29,6 +30,7 @@ from fhir_dmp.settings import Settings
 class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
 
+    started_matrix: that of access.matrix, or the packaged one; `matrix` is the one in force.
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
     """
 
@@ -42,7 +44,7 @@ class Services:
     registry: Registry
     structures: Structures
     documents: DocumentRules
-    matrix: Matrix
+    started_matrix: Matrix
     access: AccessRules
     events: EventKinds
     site: Site
@@ -57,6 +59,14 @@ class Services:
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
+    shelf: MatrixShelf = field(default_factory=MatrixShelf)
+
+    @property
+    def matrix(self) -> Matrix:
+        """The habilitation matrix in force; one that was activated holds from the next request of every worker."""
+        if self.settings.access.matrix:
+            return self.started_matrix
+        return self.shelf.matrix(self.facts, self.store, self.clock.now_ms(), self.started_matrix)
 
     @property
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

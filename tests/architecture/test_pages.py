@@ -26,13 +26,19 @@ def text_of(name: str) -> str:
 
 
 def options() -> dict[str, set[str]]:
-    """Return the options of each command."""
+    """Return the options of each command, those of its own commands included."""
     found = {}
     for name in COMMANDS:
         command = group.get_command(click.Context(group), name)
         assert command is not None
-        found[name] = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        found[name] = options_of(command) | {"--help"}
     return found
+
+
+def options_of(command: click.Command) -> set[str]:
+    own = {option for parameter in command.params for option in parameter.opts}
+    inner = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union(*map(options_of, inner))
 
 
 def code_of(name: str) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_dmp.identity.caller import Actor, Caller
+from fhir_dmp.identity.caller import Actor, Caller, Mode
 from tests import samples
 from tests.flows.acts import call, consents, done, identifier
-from tests.flows.steps import Dossier, assert_refused
+from tests.flows.steps import Dossier, assert_refused, next_ins
 from tests.samples import Json
 from tests.world import Client, World
 
@@ -128,3 +128,26 @@ def test_the_token_of_an_application_dies_with_the_patients_agreement(dossier: D
     for path in (f"/DocumentReference/{id_}", dossier.path(id_), f"/Observation?patient=Patient/{dossier.id}"):
         assert_refused(app.get(path), 403, "app-not-granted")
     assert dossier.found(dossier.holder) == [id_]
+
+
+@pytest.mark.statement("security P-9")
+def test_an_access_by_break_glass_ends_after_ten_minutes_whatever_its_token_says(world: World) -> None:
+    """The token of these tests is signed for months; its life begins a minute before the first request."""
+    dossier = Dossier.open(world, next_ins())
+    id_ = dossier.submit()
+    urgent = world.doctor(samples.OTHER_DOCTOR, samples.CLINIC, mode=Mode.BREAK_GLASS, reason="Patient inconscient")
+    usual = world.doctor(samples.OTHER_DOCTOR, samples.CLINIC)
+    assert dossier.found(urgent) == [id_]
+    now = world.clock.time_ms
+    try:
+        world.clock.time_ms = now + (600 - 60 - 2) * 1000
+        assert urgent.get(f"/DocumentReference/{id_}").status == 200
+        leeway = world.services.settings.security.token_leeway_s
+        world.clock.time_ms = now + (600 - 60 + leeway + 1) * 1000
+        for path in (f"/DocumentReference/{id_}", dossier.path(id_), f"/Patient/{dossier.id}"):
+            answer = urgent.get(path)
+            assert_refused(answer, 401, "expired")
+            assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+        assert_refused(dossier.search(usual), 403, "authorisation-missing")  # other tokens live on
+    finally:
+        world.clock.time_ms = now

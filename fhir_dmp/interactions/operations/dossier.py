@@ -129,6 +129,7 @@ def scribe(caller: Caller, services: Services, author: Json | None = None) -> Sc
         now_ms=now,
         today=(_EPOCH + timedelta(milliseconds=now)).astimezone(services.zone).date().isoformat(),
         new_id=services.ids.resource,
+        retention_years=settings.documents.retention_years,
     )
 
 

@@ -298,6 +298,23 @@ class MemoryStore:
         change.rows[key] = Row(replace(row.version, patient=new.patient), new)
         self._apply(change, Commit())
 
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the tombstones of a patient."""
+        with self._lock:
+            versions = [row.version for row in self._current.values()]
+        return [version.key for version in versions if version.deleted and version.patient == patient]
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources with all their versions and contents."""
+        gone = set(keys)
+        with self._lock:
+            erased = [key for key in gone if self._current.pop(key, None) is not None]
+            dead = [version for key in erased for version in self._versions.pop(key)]
+            self._log = [version for version in self._log if version.key not in gone]
+            self._uniques = {unique: key for unique, key in self._uniques.items() if key not in gone}
+            self._blobs.drop({version.blob for version in dead} - {version.blob for version in self._log})
+        return len(erased)
+
     # Audit, outbox, life
 
     def audit(self, query: AuditQuery) -> AuditPage:

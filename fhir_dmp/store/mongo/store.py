@@ -14,6 +14,7 @@ from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQu
 from fhir_dmp.search.joins import JOIN_CAP
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
+from fhir_dmp.store.mongo import erase
 from fhir_dmp.store.mongo.audit import Trail
 from fhir_dmp.store.mongo.blobs import MongoBlobs
 from fhir_dmp.store.mongo.database import Database, matches_elements
@@ -217,6 +218,16 @@ class MongoStore:
         if todo:
             self._door.retag(todo, terms)
         return todo[-1].id if len(found) > len(todo) else None
+
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the tombstones of a patient."""
+        with self._view() as view:
+            return erase.deleted(self._database, view, patient)
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources, one after the other."""
+        with self._view() as view:
+            return erase.erase(self._database, self._blobs, view, keys)
 
     # Audit, outbox, life
 

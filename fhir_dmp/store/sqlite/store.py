@@ -14,7 +14,7 @@ from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQu
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.store.sqlite import blobs, history, pages, reindex, select, trail, verify, versions
+from fhir_dmp.store.sqlite import blobs, erase, history, pages, reindex, select, trail, verify, versions
 from fhir_dmp.store.sqlite.blobs import INLINE_LIMIT, SqliteBlobs
 from fhir_dmp.store.sqlite.checkpoint import Checkpointer
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
@@ -27,6 +27,9 @@ from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
 from fhir_dmp.store.sqlite.state import SqliteState
 from fhir_dmp.store.sqlite.writer import Writer
+
+#: A file that was staged less long ago may be named by a commit under way.
+DROP_AFTER_S = 3600.0
 
 _SEQUENCE = "SELECT value FROM meta WHERE name = 'seq'"
 _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq.key = ?"
@@ -228,6 +231,22 @@ class SqliteStore:
         for id_ in ids[:count]:
             self._writer.commit(reindex.task(Key(type_, id_), terms, self._codec))
         return ids[count - 1] if len(ids) > count else None
+
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the tombstones of a patient."""
+        with self._readers.borrow(snapshot=True) as con:
+            return erase.deleted(con, history.stored_types(con), patient)
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources, a batch in each transaction."""
+        count = 0
+        for start in range(0, len(keys), erase.BATCH):
+            erased: list[Key] = []
+            contents: set[str] = set()
+            self._writer.commit(erase.task(keys[start : start + erase.BATCH], self._codec, erased, contents))
+            self._blobs.drop_files(contents, DROP_AFTER_S)
+            count += len(erased)
+        return count
 
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type there are."""
