@@ -24,6 +24,7 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
+from fhir_dmp.audit.story import Story
 from fhir_dmp.background import Repeating, Witness
 from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
@@ -43,6 +44,7 @@ from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.mail.smtp import smtp_of
+from fhir_dmp.notices.messages import messages
 from fhir_dmp.oauth.authority import Authority
 from fhir_dmp.oauth.guard import Guard
 from fhir_dmp.oauth.jwks import ClientKeys
@@ -310,6 +312,8 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
         oauth_uris=tuple(oauth_uris(issuer)),
+        story=Story(definitions.read("audit/story.toml")),
+        messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
 

@@ -34,6 +34,7 @@ from fhir_dmp.interactions import (
     single,
     transaction,
 )
+from fhir_dmp.interactions.emergencies import count_emergency
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
 from fhir_dmp.interactions.operations import audit_kind, operation
@@ -53,6 +54,7 @@ def handle(call: Call, services: Services) -> Answer:
     """
     with services.facts.request():
         try:
+            count_emergency(call.caller, services)
             return _decided(call, services)
         except DmpError as error:
             refused(call, error, services)

@@ -11,6 +11,7 @@ from fhir_dmp.access.matrix import Matrix
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.audit.story import Story
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.documents.texts import ReadPdf
 from fhir_dmp.errors import Issue
@@ -19,6 +20,8 @@ from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.matrix_shelf import MatrixShelf
 from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache, WordsOfContents
+from fhir_dmp.interactions.told import Told
+from fhir_dmp.notices.messages import Messages
 from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
@@ -53,6 +56,9 @@ class Services:
     validate: Callable[[Json], tuple[Issue, ...]]
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
+    messages: Messages
+    story: Story
+    told: Told = field(default_factory=Told)
     read_pdf: ReadPdf | None = None
     words: WordsOfContents = field(default_factory=WordsOfContents)
     oauth_uris: tuple[Json, ...] = ()

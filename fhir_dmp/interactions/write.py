@@ -20,6 +20,7 @@ from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.resource import Json, dump, stamped
 from fhir_dmp.fhir.subset import SUBSETTED
 from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions import telling
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
@@ -168,6 +169,7 @@ def commit(
     writes += [_tombstone(version, now) for version in plan.deletions]
     numbers = {f"{write.type}/{write.id}": write.version for write in writes}
     records = tuple(replace(record, what=tuple(_versioned(ref, numbers) for ref in record.what)) for record in audit)
+    notices = telling.of_changes(records, writes, previous, services)
     blobs: dict[str, Blob] = {draft.blob.sha256: draft.blob for draft in plan.drafts if draft.blob}
     done = services.store.commit(
         Commit(
@@ -176,6 +178,7 @@ def commit(
             requires=plan.requires,
             blobs=tuple(blobs.values()),
             audit=records,
+            notices=notices,
         )
     )
     services.facts.forget()
