@@ -23,6 +23,7 @@ from fhir_dmp.access.relation import (
     team_consent,
 )
 from fhir_dmp.identity.caller import Actor, Caller, Mode
+from fhir_dmp.identity.scopes import narrow, parse
 from fhir_dmp.patients.dossier import Status
 
 HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
@@ -58,6 +59,18 @@ def gate(caller: Caller, letters: str, type_: str, rules: Rules) -> Decision | N
     if not all(caller.may(letter, type_) for letter in letters):
         return _deny("A2", Op.READ, "scope")
     return None
+
+
+def as_agreed(caller: Caller, facts: PatientFacts) -> Caller:
+    """Return the caller with no more scopes than the holder agreed to let the application have.
+
+    The agreement is read at each request, so that narrowing it narrows the tokens that are out. Without any agreement
+    nothing changes here: `enter` refuses (D15).
+    """
+    agreed = active_app(caller, facts)
+    if agreed is None or not agreed.scopes:
+        return caller
+    return replace(caller, scopes=narrow(caller.scopes, parse(agreed.scopes)))
 
 
 def enter(
