@@ -224,7 +224,7 @@ def _blocked(op: Op, consent: str) -> Decision:
 
 def _professional(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decision:
     blocked = block_on(caller, facts)
-    if blocked is not None:
+    if blocked is not None and not (rules.btg_overrides_block and caller.mode is Mode.BREAK_GLASS):
         return _blocked(op, blocked.consent)
     if caller.mode is not Mode.NORMAL:
         return _emergency(caller, op, facts, rules)

@@ -100,12 +100,11 @@ def _for_holder(caller: Caller, decision: Decision) -> Node:
 def _for_professional(
     caller: Caller, decision: Decision, facts: PatientFacts, rules: Rules, allowed: Habilitation, mine: Node
 ) -> Node:
-    shown: Node = Everything()
-    if not sees_masked(caller, decision, facts, rules):
-        shown = _none(["security-label=c:" + MASKED, UNKNOWN_TERM])
+    unmasked = _none(["security-label=c:" + MASKED, UNKNOWN_TERM])
+    shown: Node = Everything() if sees_masked(caller, decision, facts, rules) else unmasked
     colleagues = _colleagues(caller) if decision.op in CHANGES else Nothing()
     others = colleagues if decision.own_only else either(_habilitation(allowed), colleagues)
-    return either(mine, both(shown, others))
+    return either(mine if rules.author_sees_masked else both(mine, unmasked), both(shown, others))
 
 
 def _habilitation(allowed: Habilitation) -> Node:
