@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import crashing, importing, reading, report, searching, starting, storing, submitting
+from tests.benchmarks import crashing, enforcing, importing, reading, report, searching, starting, storing, submitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,18 @@ def search(options: Options, documents: int) -> None:
 
 
 @group.command()
+@documents
+@click.pass_obj
+def enforce(options: Options, documents: int) -> None:
+    """Search and read a patient's documents with the access decision and without."""
+    options.show(
+        enforcing.measure(
+            options.folder, options.command, documents=documents, rounds=options.rounds, seconds=options.seconds
+        )
+    )
+
+
+@group.command()
 @click.pass_obj
 def submit(options: Options) -> None:
     """Submit documents of 100 KB (ITI-65)."""
@@ -120,6 +132,7 @@ def everything(context: click.Context, documents: int) -> None:
     for command in (read, submit, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
+    context.invoke(enforce, documents=documents)
     context.invoke(store)
 
 
