@@ -36,6 +36,8 @@ class ConsentKind(StrEnum):
     TEAM_INFORMATION = "info-team"
 
 
+_KINDS = frozenset(ConsentKind)
+
 #: French category -> kind and the purpose that the category implies.
 CATEGORIES: Mapping[str, tuple[ConsentKind, str | None]] = {
     "consentement-ouverture": (ConsentKind.OPENING, None),
@@ -88,7 +90,7 @@ def kinds_of(consent: Json, canonical_base: str) -> tuple[tuple[ConsentKind, str
     french = f"{canonical_base}/CodeSystem/dmp-consent-categorie"
     found: list[tuple[ConsentKind, str | None]] = []
     for system, code in codings(consent.get("category")):
-        if system in systems and code in set(ConsentKind):
+        if system in systems and code in _KINDS:
             found.append((ConsentKind(code), None))
         elif system in (french, *systems) and code in CATEGORIES:
             found.append(CATEGORIES[code])
