@@ -415,11 +415,11 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
 
 
 def _matrix(settings: Settings) -> Matrix:
-    path = settings.access.matrix
+    path, training = settings.access.matrix, settings.access.training_like_profession
     if not path:
-        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"))
+        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"), training_like_profession=training)
     try:
-        return parse_matrix(Path(path).read_bytes())
+        return parse_matrix(Path(path).read_bytes(), training_like_profession=training)
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
 

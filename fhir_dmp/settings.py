@@ -96,6 +96,9 @@ class Access:
     matrix: str = _setting("", "path of a habilitation matrix (CSV); empty: the packaged one")
     authorisation_default_days: int = _setting(0, "length of an authorisation without end; 0: unlimited")
     mask_visible_in_btg: bool = _setting(False, "show masked documents in an emergency")
+    author_sees_masked: bool = _setting(True, "an author keeps seeing the own document when it is masked")
+    btg_overrides_block: bool = _setting(False, "break-glass is open to a professional whom the patient blocked")
+    training_like_profession: bool = _setting(True, "the matrix treats a profession in training like the profession")
     btg_professions: tuple[str, ...] = _setting(
         ("10", "21", "40", "50", "60", "69"), "professions allowed to break the glass"
     )

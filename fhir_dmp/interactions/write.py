@@ -6,11 +6,12 @@ with the audit record, to the store's one door.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from fhir_dmp.access.document import access_terms
+from fhir_dmp.access.document import UNKNOWN_TERM, access_terms
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
@@ -37,6 +38,9 @@ JUDGED = (
     f"{MHD}/",
     f"{FR_CORE}/",
 )
+
+
+log = logging.getLogger("fhir_dmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +181,33 @@ def commit(
             claims=_claims(plan, marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
-            audit=records,
+            audit=(*records, *_alarms(writes, records, services)),
             notices=notices,
         )
     )
     services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _alarms(writes: Sequence[Write], records: Sequence[AuditRecord], services: Services) -> Iterator[AuditRecord]:
+    """Yield a security alert for each document with a visibility label that is not understood (security 4.7).
+
+    It is hidden from the patient and from professionals until somebody corrects the label.
+    """
+    for write in writes:
+        if UNKNOWN_TERM in write.terms.tokens and not write.deleted and records:
+            name = f"{write.type}/{write.id}/_history/{write.version}"
+            log.warning("a visibility label that is not understood hides %s", name)
+            yield replace(
+                records[0],
+                id=services.ids.resource(write.terms.patient),
+                kind="unknown-label",
+                patient=write.terms.patient,
+                what=(name,),
+                query=None,
+                details=(),
+                given=None,
+            )
 
 
 def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:

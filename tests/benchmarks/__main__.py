@@ -11,6 +11,7 @@ import click
 
 from tests.benchmarks import (
     crashing,
+    enforcing,
     feeding,
     importing,
     querying,
@@ -90,6 +91,18 @@ def query(options: Options, documents: int) -> None:
 
 
 @group.command()
+@documents
+@click.pass_obj
+def enforce(options: Options, documents: int) -> None:
+    """Search and read a patient's documents with the access decision and without."""
+    options.show(
+        enforcing.measure(
+            options.folder, options.command, documents=documents, rounds=options.rounds, seconds=options.seconds
+        )
+    )
+
+
+@group.command()
 @click.pass_obj
 def submit(options: Options) -> None:
     """Submit documents of 100 KB (ITI-65)."""
@@ -148,6 +161,7 @@ def everything(context: click.Context, documents: int) -> None:
         context.invoke(command)
     context.invoke(search, documents=documents)
     context.invoke(query, documents=documents)
+    context.invoke(enforce, documents=documents)
     context.invoke(store)
 
 
