@@ -8,7 +8,7 @@ from fhir_dmp.errors import BadRequest
 from fhir_dmp.interactions import authorise, scoping
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.interactions.valuesets import Terminology
+from fhir_dmp.interactions.terminology import Terminology
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.parse import parse
 from fhir_dmp.search.query import AnyTerm, Query, Search
