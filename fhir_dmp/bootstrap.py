@@ -24,11 +24,13 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
+from fhir_dmp.audit.story import Story
 from fhir_dmp.background import Repeating, Witness
 from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
+from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
@@ -37,10 +39,12 @@ from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
+from fhir_dmp.interactions.published import publish
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.mail.smtp import smtp_of
+from fhir_dmp.notices.messages import messages
 from fhir_dmp.oauth.authority import Authority
 from fhir_dmp.oauth.guard import Guard
 from fhir_dmp.oauth.jwks import ClientKeys
@@ -110,6 +114,9 @@ def _mongo(settings: StoreSettings) -> ResourceStore:
     return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
 
 
+#: Folders of definitions that clients may read.
+PUBLISHED = ("profiles/operation-definitions", "profiles/search-parameters", "profiles/code-systems")
+
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
     "memory": _memory,
     "sqlite": _sqlite,
@@ -176,7 +183,11 @@ class Wired(Services):
         """Signing in and authorising."""
         url = self.settings.mail.smtp_url
         mailer = smtp_of(url) if url else None
-        return Desk(self, self.clients, self.handle, _providers(self.settings, self.clock), mailer)
+        return Desk(self, self.clients, self.handle, self._identity_providers, mailer)
+
+    @cached_property
+    def _identity_providers(self) -> dict[str, IdentityProvider]:
+        return _providers(self.settings, self.clock)
 
     @cached_property
     def guard(self) -> Guard:
@@ -188,6 +199,7 @@ class Wired(Services):
     def authority(self) -> Authority:
         """The authorization server."""
         folder, security = keyring.folder_of(self.settings), self.settings.security
+        psc = self._identity_providers.get("psc")
         return Authority(
             self,
             self.clients,
@@ -195,6 +207,7 @@ class Wired(Services):
             ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
             keyring.signing_keys(folder, "id-token"),
             keyring.secret(folder, "refresh"),
+            psc.introspect if psc is not None else None,
         )
 
     def handle(self, call: Call) -> Answer:
@@ -282,6 +295,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         issuer=issuer,
         registry=definitions.search_parameters(),
         structures=structures,
+        packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
@@ -297,7 +311,10 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
         oauth_uris=tuple(oauth_uris(issuer)),
+        story=Story(definitions.read("audit/story.toml")),
+        messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
 
@@ -399,13 +416,18 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
 
 
 def _matrix(settings: Settings) -> Matrix:
-    path = settings.access.matrix
+    path, training = settings.access.matrix, settings.access.training_like_profession
     if not path:
-        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"))
+        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"), training_like_profession=training)
     try:
-        return parse_matrix(Path(path).read_bytes())
+        return parse_matrix(Path(path).read_bytes(), training_like_profession=training)
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
+
+
+def publish_definitions(services: Wired) -> int:
+    """Store what the release says of its operations, search parameters and code systems; return how many changed."""
+    return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
 
 
 def demo_accounts() -> list[str]:
