@@ -197,7 +197,7 @@ class Wired(Services):
             self.clients,
             self.guard.standing,
             ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
-            keyring.signing_keys(folder, "id-token"),
+            keyring.LiveKeys(folder, "id-token", lambda: self.clock.now_ms() / 1000),
             keyring.secret(folder, "refresh"),
             psc.introspect if psc is not None else None,
         )
@@ -294,7 +294,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
         verifier=Verifier(
-            keyring.signing_keys(folder),
+            keyring.LiveKeys(folder, "access-token", lambda: ticking.now_ms() / 1000),
             issuer,
             base,
             settings.security.token_leeway_s,
