@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from os import urandom
 from pathlib import Path
@@ -186,6 +186,11 @@ class Wired(Services):
         """The judge of bearer tokens."""
         standing = Standing(self.store.state, self.clients, self.clock)
         return Guard(self.verifier, self.store.state, standing, self.clock)
+
+    @cached_property
+    def admin_guard(self) -> Guard:
+        """The judge of administrators' tokens: the same keys, another audience."""
+        return replace(self.guard, verifier=replace(self.verifier, audience=f"{self.issuer}/admin"))
 
     @cached_property
     def authority(self) -> Authority:
