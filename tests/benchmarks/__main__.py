@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import crashing, importing, reading, report, searching, starting, storing, submitting
+from tests.benchmarks import crashing, importing, issuing, reading, report, searching, starting, storing, submitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,13 @@ def submit(options: Options) -> None:
     options.show(submitting.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
 
 
+@group.command()
+@click.pass_obj
+def oauth(options: Options) -> None:
+    """Issue tokens to software, judge them, revoke them."""
+    options.show(issuing.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
 @group.command("import")
 @click.option("--resources", default=30_000, show_default=True, help="How many resources.")
 @click.pass_obj
@@ -117,7 +124,7 @@ def crash(options: Options, kills: int, seed: int) -> None:
 @click.pass_context
 def everything(context: click.Context, documents: int) -> None:
     """Run all of them."""
-    for command in (read, submit, import_, start, crash):
+    for command in (read, submit, oauth, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
     context.invoke(store)
