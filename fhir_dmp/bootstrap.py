@@ -24,10 +24,13 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
+from fhir_dmp.audit.story import Story
 from fhir_dmp.background import Repeating, Witness
+from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
+from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
@@ -36,10 +39,12 @@ from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
+from fhir_dmp.interactions.published import publish
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
 from fhir_dmp.mail.smtp import smtp_of
+from fhir_dmp.notices.messages import messages
 from fhir_dmp.oauth.authority import Authority
 from fhir_dmp.oauth.guard import Guard
 from fhir_dmp.oauth.jwks import ClientKeys
@@ -108,6 +113,9 @@ def _mongo(settings: StoreSettings) -> ResourceStore:
 
     return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
 
+
+#: Folders of definitions that clients may read.
+PUBLISHED = ("profiles/operation-definitions", "profiles/search-parameters", "profiles/code-systems")
 
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
     "memory": _memory,
@@ -292,6 +300,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         issuer=issuer,
         registry=definitions.search_parameters(),
         structures=structures,
+        packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
@@ -307,7 +316,10 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
         oauth_uris=tuple(oauth_uris(issuer)),
+        story=Story(definitions.read("audit/story.toml")),
+        messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
 
@@ -409,20 +421,26 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
 
 
 def _matrix(settings: Settings) -> Matrix:
-    path = settings.access.matrix
+    path, training = settings.access.matrix, settings.access.training_like_profession
     if not path:
-        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"))
+        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"), training_like_profession=training)
     try:
-        return parse_matrix(Path(path).read_bytes())
+        return parse_matrix(Path(path).read_bytes(), training_like_profession=training)
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
 
 
+def publish_definitions(services: Wired) -> int:
+    """Store what the release says of its operations, search parameters and code systems; return how many changed."""
+    return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
+
+
 def demo_accounts() -> list[str]:
     """Return lines that present the people of the demonstration record."""
-    return list(demo.lines())
+    return [*demo.lines(), *accounts.lines()]
 
 
 def load_demo(services: Wired) -> None:
     """Load the demonstration record; a second time changes nothing."""
     demo.load(services, services.handle)
+    accounts.load(services.desk)

@@ -26,10 +26,12 @@ COMMANDS = {
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",
     "import": "Import resources, bundles, CDA documents and exported records.",
+    "deliver": "Send queued notices by SMTP.",
     "audit": "Prove that the audit trail is whole, and export it.",
     "access": "Explain access decisions; show, compare and activate the habilitation matrix.",
     "export": "Export the whole record of a patient.",
     "dossiers": "Open dossiers for a whole population.",
+    "report": "Count the documents whose deposit is compulsory.",
     "retention": "Destroy closed dossiers whose time is over.",
 }
 

@@ -58,6 +58,7 @@ class Caller:
     fhir_user: claim fhirUser (`Practitioner/x`, `RelatedPerson/x`). sector: TRE_R02 code of the structure. app: id of
     the catalogue application that acts for the user; app_classes: document classes it may see (None: all).
     reads_self: the scopes openid and fhirUser let it read the resource that it is itself, and nothing else.
+    finality: what the application was registered for.
     """
 
     actor: Actor
@@ -82,6 +83,7 @@ class Caller:
     app: str | None = None
     app_classes: tuple[str, ...] | None = None
     reads_self: bool = False
+    finality: str = ""
 
     @property
     def is_admin(self) -> bool:

@@ -103,6 +103,7 @@ def _private(caller: Caller) -> dict[str, Any]:
             "delegation": list(caller.delegation) or None,
             "secteur": caller.sector or None,
             "app": caller.app,
+            "finality": caller.finality or None,
             "app_classes": None if caller.app_classes is None else list(caller.app_classes),
             "btg_reason": reason,
             "btg_reason_hash": hashlib.sha256(reason.encode()).hexdigest() if reason else None,
@@ -232,6 +233,7 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         fhir_user=None if own["actor"] == Actor.PATIENT.value else _optional(claims.get("fhirUser")),
         sector=_text(own.get("secteur", "")),
         app=_optional(own.get("app")),
+        finality=_text(own.get("finality", "")),
         app_classes=_strings(own["app_classes"]) if own.get("app_classes") is not None else None,
         reads_self={"openid", "fhirUser"} <= set(_text(claims.get("scope", "")).split()),
     )

@@ -298,13 +298,17 @@ def _is_self(caller: Caller, patient: str) -> bool:
 def _shower(
     caller: Caller, limited: frozenset[str], services: Services, *, deleted_asked: bool
 ) -> Callable[[Sequence[Version]], list[bytes | None]]:
-    def kept(version: Version) -> bool:
-        if version.type != "DocumentReference":
-            return readable(caller, version, services)
-        op = Op.FIND_OWN if version.patient in limited else Op.SEARCH
-        return known.exists_for(caller, version, op, services, deleted_asked=deleted_asked)
-
     def show(versions: Sequence[Version]) -> list[bytes | None]:
+        find = known.judge_of(caller, Op.FIND_OWN, services, deleted_asked=deleted_asked)
+        search = known.judge_of(caller, Op.SEARCH, services, deleted_asked=deleted_asked)
+
+        def kept(version: Version) -> bool:
+            if version.type != "DocumentReference":
+                return readable(caller, version, services)
+            if version.patient is None or version.deleted:
+                return False
+            return (find if version.patient in limited else search)(version).permitted
+
         op = Op.FIND_OWN if limited else Op.READ
         bodies = masks.shown(caller, versions, services, op)
         cut = [showing.deposit(b) if v.patient in limited else b for v, b in zip(versions, bodies, strict=True)]

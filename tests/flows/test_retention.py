@@ -75,6 +75,7 @@ def remains(world: World, names: list[str]) -> list[str]:
     return [str(key) for key in keys if store.read(key) or store.history(HistoryQuery(key.type, key.id)).versions]
 
 
+@pytest.mark.statement("security P-36")
 def test_everything_of_a_dossier_closed_ten_years_ago_is_destroyed(make: Callable[..., World]) -> None:
     world = make()
     dossier, names, _ = lived(world)
