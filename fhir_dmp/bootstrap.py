@@ -203,6 +203,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
             anywhere=not settings.server.base_url,
         ),
         validate=lambda resource: validate(resource, structures),
+        cda=definitions.cda_knowledge,
         started_ms=ticking.now_ms(),
     )
 

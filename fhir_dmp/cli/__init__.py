@@ -23,6 +23,7 @@ COMMANDS = {
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",
     "import": "Import resources, bundles, CDA documents and exported records.",
+    "cda": "Convert and check CDA documents, without a server.",
     "export": "Export the whole record of a patient.",
 }
 

@@ -24,6 +24,9 @@ from fhir_dmp.interactions.exchange import Payload
 from fhir_dmp.ports import BlobStore
 
 FORM = "application/x-www-form-urlencoded"
+#: The operation whose body is a CDA file, whatever stands around its ClinicalDocument.
+_CDA_IN = "$cda-to-fhir"
+_PLAIN_XML = ("application/xml", "text/xml")
 JSON_PATCH = "application/json-patch+json"
 ACCEPT_PATCH = f"{JSON_PATCH}, {FHIR_JSON}, {FHIR_XML}"
 #: JSON bodies up to this size are parsed in memory, larger ones while they arrive.
@@ -72,6 +75,8 @@ def read_payload(request: Request, body: Body, intake: Intake, strict: bool) -> 
     given = media_type(declared)
     if request.segments[:1] == ("Binary",) and not _is_operation(request) and request.method != "PATCH":
         return _content(given, declared, body, intake)
+    if request.segments[-1:] == (_CDA_IN,) and given.name in _PLAIN_XML:
+        return Payload(given.name, declared, raw=body.read())
     if not given.name:
         given, chunks = _guess(body, strict)
     else:

@@ -11,6 +11,7 @@ from fhir_dmp.access.matrix import Matrix
 from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
@@ -27,6 +28,7 @@ class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
 
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
+    cda: what mappings/ says about CDA.
     """
 
     settings: Settings
@@ -46,6 +48,7 @@ class Services:
     cursor_key: bytes
     verifier: Verifier
     validate: Callable[[Json], tuple[Issue, ...]]
+    cda: Callable[[], Knowledge]
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
     facts: FactsCache = field(default_factory=FactsCache)
