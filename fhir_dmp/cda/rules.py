@@ -115,7 +115,7 @@ def _placed(read: Read, rule: Rule, resource: Json, units: Sequence[Element], ke
     if read.value is not None:
         put(resource, rule.part.to, read.value)
         _implied(rule, resource)
-    if not read.exact:
+    if not read.exact or rule.kept:
         keep.extend((rule.key, written(unit)) for unit in units)
 
 

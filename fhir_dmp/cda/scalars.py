@@ -493,7 +493,7 @@ def number(text: str | None) -> Number | None:
     return Number(f"{value:f}") if value.is_finite() else None
 
 
-_ATOM = re.compile(r"\{[^{}]*\}|\[[^\[\]]+\]|10[*^]|[A-Za-z%'\"][A-Za-z%'\"_]*")
+_ATOM = re.compile(r"\{[^{}]*\}|\[[^\[\]]+\]|10[*^]|[A-Za-z%'\"][A-Za-z%'\"_]*(?:\[[^\[\]]+\])?")
 _PREFIXES = ("da", "Y", "Z", "E", "P", "T", "G", "M", "k", "h", "d", "c", "m", "u", "n", "p", "f", "a", "z", "y")
 
 
