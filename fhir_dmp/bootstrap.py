@@ -310,6 +310,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
             anywhere=not settings.server.base_url,
         ),
         validate=lambda resource: validate(resource, structures),
+        cda=definitions.cda_knowledge,
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
         oauth_uris=tuple(oauth_uris(issuer)),

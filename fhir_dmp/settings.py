@@ -76,6 +76,7 @@ class Documents:
     mask_plus_invisible: bool = _setting(True, "allow MASQUE_PS and INVISIBLE_PATIENT together")
     clock_skew_minutes: int = _setting(5, "how far in the future a submission may be dated")
     fhir_documents: bool = _setting(True, "accept native FHIR documents (Bundle of type document)")
+    extract: bool = _setting(False, "store what a submitted CDA says as resources of its own, beside it")
     operator_name: str = _setting("Opérateur du DMP", "name of the organisation that keeps the record")
     operator_oid: str = _setting("2.25.287306243198211374602197231406178533376", "OID of this system (ihe-sourceId)")
     default_count: int = _setting(50, "page size of document searches when _count is absent")

@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from fhir_dmp.access.document import UNKNOWN_TERM, access_terms
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.documents.derived import DERIVED_TYPES, derived_terms
 from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
 from fhir_dmp.fhir.dates import instant
@@ -28,6 +29,7 @@ from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.words import Drafts, by_key, words_of
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
+from fhir_dmp.search.query import Term
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.terminology.national import FR_CORE
 from fhir_dmp.terminology.sharing import MHD, PDSM
@@ -41,6 +43,9 @@ JUDGED = (
 
 
 log = logging.getLogger("fhir_dmp")
+
+#: More than a document of the size limit can give.
+_MOST_DERIVED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def index_terms(resource: Json, services: Services, drafts: Drafts = MappingProx
     content = words_of(resource, drafts, services) if is_document else ""
     terms = terms_of(resource, services.registry, base=services.base, zone=services.zone, content=content)
     keys = uniques(resource)
-    extra = access_terms(resource) if is_document else ()
+    extra = access_terms(resource) if is_document else derived_terms(resource)
     return replace(terms, uniques=keys, tokens=(*terms.tokens, *extra)) if keys or extra else terms
 
 
@@ -165,6 +170,7 @@ def commit(
     """
     now = services.clock.now_ms()
     previous = plan.previous or {}
+    plan = replace(plan, deletions=(*plan.deletions, *_following(plan, services)))
     contents = by_key(plan.drafts)
     writes = [
         _write(draft, previous.get(Key(draft.type, draft.id)), now, creator, contents, services)
@@ -208,6 +214,21 @@ def _alarms(writes: Sequence[Write], records: Sequence[AuditRecord], services: S
                 details=(),
                 given=None,
             )
+
+
+def _following(plan: Plan, services: Services) -> Iterator[Version]:
+    """Yield what was derived from documents that this plan replaces, deletes or deprecates: it goes with them."""
+    gone = [f"DocumentReference/{version.id}" for version in plan.deletions if version.type == "DocumentReference"]
+    gone += [
+        f"DocumentReference/{draft.id}"
+        for draft in plan.drafts
+        if draft.type == "DocumentReference" and draft.current and draft.resource.get("status") != "current"
+    ]
+    for document in gone:
+        node = Term(f"source-document=r:{document}")
+        for type_ in DERIVED_TYPES:
+            keys = [Key(type_, id_) for id_ in services.store.find(type_, node, _MOST_DERIVED)]
+            yield from services.store.read_many(keys).values() if keys else ()
 
 
 def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:

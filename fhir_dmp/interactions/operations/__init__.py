@@ -21,6 +21,7 @@ from fhir_dmp.interactions.operations import (
     dmp_verifier_acces,
     notifications,
 )
+from fhir_dmp.interactions.operations.convert import cda_to_fhir, fhir_to_cda
 from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
 from fhir_dmp.interactions.operations.docref import docref
@@ -123,6 +124,10 @@ OPERATIONS: dict[str, Operation] = {
             frozenset({"type", "instance"}),
             frozenset({ANY}),
             definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        ),
+        Operation("cda-to-fhir", cda_to_fhir, frozenset({"type", "instance"}), frozenset({"Binary"})),
+        Operation(
+            "fhir-to-cda", fhir_to_cda, frozenset({"type"}), frozenset({"Binary", "Bundle", "DocumentReference"})
         ),
         Operation(
             "meta",
