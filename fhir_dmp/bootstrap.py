@@ -24,10 +24,13 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
+from fhir_dmp.audit.story import Story
 from fhir_dmp.background import Repeating, Witness
+from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
+from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.fhir.structure import TABLE, Structures
@@ -40,14 +43,23 @@ from fhir_dmp.interactions.published import publish
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.mail.smtp import smtp_of
+from fhir_dmp.notices.messages import messages
+from fhir_dmp.oauth.authority import Authority
+from fhir_dmp.oauth.guard import Guard
+from fhir_dmp.oauth.jwks import ClientKeys
+from fhir_dmp.oauth.offer import oauth_uris
 from fhir_dmp.oauth.registry import Registry as Clients
+from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Version
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
+from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
+from fhir_dmp.upstream.fetch import Fetcher
 from fhir_dmp.validation.validate import validate
 
 #: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
@@ -126,6 +138,19 @@ def open_store(settings: StoreSettings) -> ResourceStore:
     return STORES[scheme](settings)
 
 
+def _providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
+    """Return the identity providers that are configured."""
+    from fhir_dmp.upstream.openid import OpenIdProvider, Relation
+
+    found: dict[str, IdentityProvider] = {}
+    for name in ("psc", "fc"):
+        given = {key: getattr(settings.upstream, f"{name}_{key}") for key in
+                 ("discovery_url", "client_id", "client_secret", "scope", "acr")}  # fmt: skip
+        if given["discovery_url"]:
+            found[name] = OpenIdProvider(Relation(name, **given), clock)
+    return found
+
+
 def zone_of(name: str) -> ZoneInfo:
     """Return the time zone.
 
@@ -152,6 +177,38 @@ class Wired(Services):
     def clients(self) -> Clients:
         """The registered clients."""
         return Clients(self.store.state, self.clock)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Signing in and authorising."""
+        url = self.settings.mail.smtp_url
+        mailer = smtp_of(url) if url else None
+        return Desk(self, self.clients, self.handle, self._identity_providers, mailer)
+
+    @cached_property
+    def _identity_providers(self) -> dict[str, IdentityProvider]:
+        return _providers(self.settings, self.clock)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """The judge of bearer tokens."""
+        standing = Standing(self.store.state, self.clients, self.clock)
+        return Guard(self.verifier, self.store.state, standing, self.clock)
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The authorization server."""
+        folder, security = keyring.folder_of(self.settings), self.settings.security
+        psc = self._identity_providers.get("psc")
+        return Authority(
+            self,
+            self.clients,
+            self.guard.standing,
+            ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
+            keyring.signing_keys(folder, "id-token"),
+            keyring.secret(folder, "refresh"),
+            psc.introspect if psc is not None else None,
+        )
 
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""
@@ -238,6 +295,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         issuer=issuer,
         registry=definitions.search_parameters(),
         structures=structures,
+        packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
@@ -253,6 +311,10 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         validate=lambda resource: validate(resource, structures),
         started_ms=ticking.now_ms(),
+        read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
+        oauth_uris=tuple(oauth_uris(issuer)),
+        story=Story(definitions.read("audit/story.toml")),
+        messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
 
@@ -354,11 +416,11 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
 
 
 def _matrix(settings: Settings) -> Matrix:
-    path = settings.access.matrix
+    path, training = settings.access.matrix, settings.access.training_like_profession
     if not path:
-        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"))
+        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"), training_like_profession=training)
     try:
-        return parse_matrix(Path(path).read_bytes())
+        return parse_matrix(Path(path).read_bytes(), training_like_profession=training)
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
 
@@ -370,9 +432,10 @@ def publish_definitions(services: Wired) -> int:
 
 def demo_accounts() -> list[str]:
     """Return lines that present the people of the demonstration record."""
-    return list(demo.lines())
+    return [*demo.lines(), *accounts.lines()]
 
 
 def load_demo(services: Wired) -> None:
     """Load the demonstration record; a second time changes nothing."""
     demo.load(services, services.handle)
+    accounts.load(services.desk)

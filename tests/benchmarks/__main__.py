@@ -9,7 +9,19 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import crashing, feeding, importing, reading, report, searching, starting, storing, submitting
+from tests.benchmarks import (
+    crashing,
+    enforcing,
+    feeding,
+    importing,
+    querying,
+    reading,
+    report,
+    searching,
+    starting,
+    storing,
+    submitting,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,26 @@ def search(options: Options, documents: int) -> None:
     """Find a patient's newest documents by type, at 10,000 and at N stored documents."""
     options.show(
         searching.measure(
+            options.folder, options.command, documents=documents, rounds=options.rounds, seconds=options.seconds
+        )
+    )
+
+
+@group.command()
+@documents
+@click.pass_obj
+def query(options: Options, documents: int) -> None:
+    """Compare forms of a search: chained, with includes, page 500, nothing found."""
+    options.show(querying.measure(options.folder, options.command, documents=documents))
+
+
+@group.command()
+@documents
+@click.pass_obj
+def enforce(options: Options, documents: int) -> None:
+    """Search and read a patient's documents with the access decision and without."""
+    options.show(
+        enforcing.measure(
             options.folder, options.command, documents=documents, rounds=options.rounds, seconds=options.seconds
         )
     )
@@ -128,6 +160,8 @@ def everything(context: click.Context, documents: int) -> None:
     for command in (read, submit, feed, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
+    context.invoke(query, documents=documents)
+    context.invoke(enforce, documents=documents)
     context.invoke(store)
 
 
