@@ -293,7 +293,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         zone=zone,
         base=base,
         issuer=issuer,
-        registry=definitions.search_parameters(),
+        registry=definitions.search_parameters().without(_switched_off(settings, structures)),
         structures=structures,
         packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
@@ -335,6 +335,26 @@ def witness_of(settings: Settings, *, given: bool = False) -> Path | None:
         path = Path(rest.removeprefix("///"))
         return path.with_name(path.name + "-checkpoints.jsonl")
     return keyring.folder_of(settings) / f"checkpoints-{urlsplit(settings.store.url).path.strip('/') or 'dmp'}.jsonl"
+
+
+#: What the record itself is made of: these types cannot be switched off.
+_RECORD = """AuditEvent Basic Binary Bundle CareTeam Consent DocumentReference List OperationOutcome Organization
+    Parameters Patient Person Practitioner PractitionerRole Provenance RelatedPerson"""
+NEEDED = frozenset(_RECORD.split())
+
+
+def _switched_off(settings: Settings, structures: Structures) -> frozenset[str]:
+    """Return the resource types that this deployment does not offer.
+
+    Raises:
+        ConfigurationError: something that is no resource type, or one that the record is made of.
+    """
+    for name in settings.server.types_off:
+        if not structures.is_resource(name):
+            raise ConfigurationError(Problem("server.types_off", f"'{name}' is no resource type of FHIR R4"))
+        if name in NEEDED:
+            raise ConfigurationError(Problem("server.types_off", f"{name} is part of the record and stays on"))
+    return frozenset(settings.server.types_off)
 
 
 class BatchedTrail:

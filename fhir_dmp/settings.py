@@ -52,6 +52,7 @@ class Server:
         "enforced", "`open`: no token needed, on a loopback address only", choices=("enforced", "open")
     )
     access_log: bool = _setting(True, "write a line to stderr for each FHIR request")
+    types_off: tuple[str, ...] = _setting((), "resource types that are not offered, such as `Claim,Invoice`")
     trusted_proxies: tuple[str, ...] = _setting((), "addresses of proxies whose Forwarded headers are believed")
 
 

@@ -86,6 +86,15 @@ class Services:
         """Compartment type -> resource type -> reference parameters that link to it."""
         return self.registry.compartments
 
+    def is_offered(self, type_: str) -> bool:
+        """Say whether this is a resource type that this server offers: one of R4, and not switched off."""
+        return self.structures.is_resource(type_) and type_ not in self.settings.server.types_off
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The resource types that this server offers, in alphabetical order."""
+        return tuple(filter(self.is_offered, self.structures.resource_types))
+
     @property
     def canonical(self) -> str:
         """Namespace of the artefacts that this project defines."""

@@ -208,7 +208,7 @@ def operation(call: Call, services: Services) -> Answer:
     found = OPERATIONS.get(name)
     level = {1: "system", 2: "type", 3: "instance"}.get(len(call.path), "")
     type_ = call.path[0] if len(call.path) > 1 else ""
-    if len(call.path) > 1 and not services.structures.is_resource(type_):
+    if len(call.path) > 1 and not services.is_offered(type_):
         raise NotFound("This server has no such resource type.", code="not-supported")
     if found is None or level not in found.levels or not (level == "system" or found.on(type_)):
         raise NotFound("There is no such operation here; /metadata lists those offered.", code="not-supported")
