@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import Protocol
+from typing import Any, Protocol
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.draft import Blob
@@ -96,13 +96,29 @@ class Require:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message to somebody, queued in the same commit as its cause and sent later by `fhir-dmp deliver`."""
+    """A message to somebody, queued in the same commit as its cause and sent later by `fhir-dmp deliver`.
+
+    id: made of its cause, so that the same cause tells once. event: a row of notices/events.toml. patient:
+    `Patient/id`. due_ms: not before; 0: at once. variables never hold medical data.
+    """
 
     id: str
     event: str
     patient: str
     created_ms: int
     variables: tuple[tuple[str, str], ...] = ()
+    due_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A notice and what became of it. done_ms, outcome: when and how it was settled; None while it waits."""
+
+    notice: Notice
+    due_ms: int = 0
+    attempts: int = 0
+    done_ms: int | None = None
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +276,80 @@ class BlobStore(Protocol):
         """
 
 
+class Ledger(Protocol):
+    """The audit trail as evidence: its rows in the order of their position, and the seals over them (audit/chain.py).
+
+    Rows and seals are only ever added. Thread safe.
+    """
+
+    @property
+    def slack(self) -> int:
+        """How far behind the newest position a row may still appear; 0: rows appear in the order of their position."""
+
+    def rows(self, after: int, count: int) -> Sequence[tuple[int, bytes, bool]]:
+        """Return up to `count` rows with positions greater than `after`, ascending.
+
+        Each is the position, the stored bytes of the record, and whether the columns that it is found by agree with it.
+        """
+
+    def seals(self, after: int, count: int) -> Sequence[bytes]:
+        """Return up to `count` seals with numbers greater than `after`, ascending, as they were added."""
+
+    def seal_of(self, seq: int) -> bytes | None:
+        """Return the seal that covers the record with this number, or None."""
+
+    def last_seal(self) -> bytes | None:
+        """Return the seal with the highest number, or None."""
+
+    def add_seal(self, number: int, last: int, seal: bytes) -> bool:
+        """Add the seal if there is none with this number yet, durably; say whether it was added.
+
+        last: number of the last record it covers.
+        """
+
+
+class Outbox(Protocol):
+    """The notices, from their commit on: what waits, who sends it, what became of it. Thread safe."""
+
+    def find(self, id_: str) -> Queued | None:
+        """Return the notice with this id, or None."""
+
+    def due(self, now_ms: int, count: int) -> Sequence[Queued]:
+        """Return up to `count` notices that wait, whose time has come and that nobody has leased, oldest first."""
+
+    def lease(self, id_: str, attempts: int, now_ms: int, until_ms: int) -> bool:
+        """Take a notice for oneself until then, if nobody else has and it was tried so often; say whether it worked.
+
+        Exactly one of those who try at the same time succeeds, in whatever process.
+        """
+
+    def defer(self, id_: str, due_ms: int, attempts: int) -> None:
+        """Give a leased notice back, to be tried again not before `due_ms`."""
+
+    def settle(self, id_: str, outcome: str, now_ms: int) -> None:
+        """Mark a leased notice as done."""
+
+    def inbox(self, patient: str, count: int) -> Sequence[Queued]:
+        """Return the newest notices of a patient, newest first."""
+
+    def waiting(self) -> int:
+        """Return how many notices are not settled."""
+
+
 class ResourceStore(Protocol):
     """Keeps every version of every resource. Thread safe."""
 
     @property
     def blobs(self) -> BlobStore:
         """The contents."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The audit trail as evidence."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The notices."""
 
     @property
     def state(self) -> StateStore:
@@ -338,6 +422,17 @@ class ResourceStore(Protocol):
     def sweep(self) -> int:
         """Remove staged contents that no version names and that are older than a day; return how many."""
 
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the resources of `Patient/id` of which a tombstone is left."""
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources: every version, terms, business keys, and the contents that no other version names.
+
+        No tombstone is left: the ids are as if they had never been given. Returns how many resources there were. The
+        current version goes last, so that an interrupted call is asked again; nobody may write these resources
+        meanwhile. Records of the trail stay.
+        """
+
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type are stored (approximate is fine)."""
 
@@ -401,11 +496,15 @@ class SignInSecrets:
 
 
 class SignInFailed(Exception):
-    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good."""
+    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good.
 
-    def __init__(self, text: str, *, refused: bool = False) -> None:
+    pending: what the sign-in was for, when that is known.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False, pending: str = "") -> None:
         super().__init__(text)
         self.refused = refused
+        self.pending = pending
 
 
 class IdentityProvider(Protocol):
@@ -427,6 +526,13 @@ class IdentityProvider(Protocol):
 
         Raises:
             SignInFailed: refused there, or anything that does not fit.
+        """
+
+    def introspect(self, token: str) -> Mapping[str, Any] | None:
+        """Return what the provider says of an access token that somebody else obtained, None when it is not active.
+
+        Raises:
+            Unavailable: it does not answer.
         """
 
     def end(self, id_token: str, state: str, return_to: str) -> str | None:

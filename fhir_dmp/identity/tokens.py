@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from joserfc import jws, jwt
@@ -40,10 +40,21 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a genuine token says: who, and for how long. The time is not judged yet."""
+    """What a genuine token says: who, and for how long. The time is not judged yet. claims: all of them."""
 
     caller: Caller
     validity: Validity
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def thumbprint(self) -> str | None:
+        """The certificate that the token is bound to (`cnf.x5t#S256`, RFC 8705), None when it is bound to none."""
+        bound = self.claims.get("cnf")
+        if bound is None:
+            return None
+        found = bound.get("x5t#S256") if isinstance(bound, Mapping) else None
+        # A binding that is not understood is one that no connection fulfils.
+        return found if isinstance(found, str) else ""
 
 
 def refusal(diagnostics: str, code: str = "login", error: str = "invalid_token") -> Unauthenticated:
@@ -139,7 +150,7 @@ class Verifier:
         caller, validity = caller_of(claims), _validity(claims)
         if caller.mode is Mode.BREAK_GLASS:  # obligation `limit:600s`, whoever signed a longer life
             validity = replace(validity, expires=min(validity.expires, validity.not_before + EMERGENCY_TTL_S))
-        return Grant(caller, validity)
+        return Grant(caller, validity, claims)
 
     def _is(self, own: str, claimed: object) -> bool:
         if claimed == own:
@@ -224,6 +235,7 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         app=_optional(own.get("app")),
         finality=_text(own.get("finality", "")),
         app_classes=_strings(own["app_classes"]) if own.get("app_classes") is not None else None,
+        reads_self={"openid", "fhirUser"} <= set(_text(claims.get("scope", "")).split()),
     )
 
 

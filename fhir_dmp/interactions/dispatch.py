@@ -36,6 +36,7 @@ from fhir_dmp.interactions import (
     single,
     transaction,
 )
+from fhir_dmp.interactions.emergencies import count_emergency
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
 from fhir_dmp.interactions.operations import audit_kind, operation
@@ -55,6 +56,7 @@ def handle(call: Call, services: Services) -> Answer:
     """
     with services.facts.request():
         try:
+            count_emergency(call.caller, services)
             return _decided(_as_agreed(call, services), services)
         except DmpError as error:
             refused(call, error, services)

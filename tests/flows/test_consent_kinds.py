@@ -1,5 +1,4 @@
-"""Each kind of Consent written as FHIR: accepted as the guides write it, refused when it says too much; what several together
-mean for the next request. [security 5]"""
+"""Each kind of Consent written as FHIR: accepted, refused, and what several together mean. [security 5]"""
 
 from __future__ import annotations
 

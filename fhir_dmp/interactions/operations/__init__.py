@@ -9,6 +9,7 @@ from fhir_dmp.errors import MethodNotAllowed, NotFound
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.operations import (
+    access_history,
     dmp_autoriser,
     dmp_bloquer,
     dmp_debloquer,
@@ -18,6 +19,7 @@ from fhir_dmp.interactions.operations import (
     dmp_reactiver,
     dmp_revoquer,
     dmp_verifier_acces,
+    notifications,
 )
 from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
@@ -81,6 +83,15 @@ OPERATIONS: dict[str, Operation] = {
         _on_dossier("dmp-medecin-traitant", dmp_medecin_traitant.designate_doctor, dmp_medecin_traitant.KIND),
         _on_dossier("dmp-verifier-acces", dmp_verifier_acces.check_access, dmp_verifier_acces.KIND),
         _on_dossier("dmp-opposition", dmp_opposition.oppose, dmp_opposition.KIND),
+        Operation(
+            "access-history",
+            access_history.access_history,
+            frozenset({"instance"}),
+            frozenset({"Patient"}),
+            ("GET", "POST"),
+            kind=access_history.KIND,
+        ),
+        _on_dossier("notifications", notifications.notifications, notifications.KIND, "instance"),
         Operation(
             "validate",
             validate,

@@ -53,6 +53,11 @@ AUDIT_INDEXES: Mapping[str, Keys] = {
     "position": (("p", _DOWN),),
     "patient": (("pat", _UP), ("p", _DOWN)),
 }
+OUTBOX_INDEXES: Mapping[str, Keys] = {
+    "waiting": (("done", _UP), ("due", _UP)),
+    "patient": (("patient", _UP), ("s", _DOWN)),
+}
+SEAL_INDEXES: Mapping[str, Keys] = {"last": (("last", _UP),)}
 STATE_INDEXES: Mapping[str, Keys] = {
     "kind": (("k", _UP), ("key", _UP)),
     "tag": (("t", _UP), ("k", _UP), ("key", _UP)),
@@ -61,6 +66,8 @@ STATE_INDEXES: Mapping[str, Keys] = {
 }
 #: Labels of indexes that let each value in once.
 UNIQUE = frozenset({"position", "files_id_1_n_1"})
+#: Collections whose rows are inserted one by one, and never replaced by a commit.
+_UNVERSIONED = frozenset({"blobs", "seals", "leases", "state"})
 _PLAIN: Mapping[str, Keys] = {}
 
 
@@ -127,7 +134,7 @@ class Database:
         wanted = {
             label: [(self._field(field), way) for field, way in keys] for label, keys in _indexes_of(name).items()
         }
-        if self.versioned and name not in ("blobs", "state"):
+        if self.versioned and name not in _UNVERSIONED:
             wanted["address"] = [("i", _UP)]
         if wanted:
             make_indexes(self.raw[name], wanted)
@@ -169,9 +176,8 @@ def _indexes_of(name: str) -> Mapping[str, Keys]:
         return CURRENT_INDEXES
     if _MONTH.fullmatch(name):
         return AUDIT_INDEXES
-    if name == "state":
-        return STATE_INDEXES
-    return HISTORY_INDEXES if name == "history" else _PLAIN
+    indexes = {"history": HISTORY_INDEXES, "outbox": OUTBOX_INDEXES, "seals": SEAL_INDEXES, "state": STATE_INDEXES}
+    return indexes.get(name, _PLAIN)
 
 
 def matches_elements(database: Database) -> bool:
