@@ -295,6 +295,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         issuer=issuer,
         registry=definitions.search_parameters(),
         structures=structures,
+        packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),

@@ -57,8 +57,8 @@ class Caller:
     profession and speciality. reason: the typed motive of a break-glass access. anonymous: `--access open`.
     fhir_user: claim fhirUser (`Practitioner/x`, `RelatedPerson/x`). sector: TRE_R02 code of the structure. app: id of
     the catalogue application that acts for the user; app_classes: document classes it may see (None: all).
-    finality: what the application was registered for.
     reads_self: the scopes openid and fhirUser let it read the resource that it is itself, and nothing else.
+    finality: what the application was registered for.
     """
 
     actor: Actor
@@ -82,8 +82,8 @@ class Caller:
     sector: str = ""
     app: str | None = None
     app_classes: tuple[str, ...] | None = None
-    finality: str = ""
     reads_self: bool = False
+    finality: str = ""
 
     @property
     def is_admin(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.interactions.valuesets import Terminology
+from fhir_dmp.interactions.terminology import Terminology
 from fhir_dmp.search.rules import ParseRules
 
 

@@ -18,6 +18,7 @@ from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
+from fhir_dmp.interactions.definition_cache import DefinitionCache
 from fhir_dmp.interactions.matrix_shelf import MatrixShelf
 from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache, WordsOfContents
 from fhir_dmp.interactions.told import Told
@@ -25,6 +26,7 @@ from fhir_dmp.notices.messages import Messages
 from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
+from fhir_dmp.terminology.packaged import Packaged
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class Services:
     issuer: str
     registry: Registry
     structures: Structures
+    packaged: Packaged
     documents: DocumentRules
     started_matrix: Matrix
     access: AccessRules
@@ -65,6 +68,7 @@ class Services:
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
+    definitions: DefinitionCache = field(default_factory=DefinitionCache)
     shelf: MatrixShelf = field(default_factory=MatrixShelf)
 
     @property

@@ -8,17 +8,22 @@ from __future__ import annotations
 NOS = "https://mos.esante.gouv.fr/NOS"
 
 
-def _nos(name: str) -> str:
+def nos(name: str) -> str:
+    """Return the canonical URL of an artefact of the national catalogue.
+
+    >>> nos("TRE_A03-ClasseDocument")
+    'https://mos.esante.gouv.fr/NOS/TRE_A03-ClasseDocument/FHIR/TRE-A03-ClasseDocument'
+    """
     return f"{NOS}/{name}/FHIR/{name.replace('_', '-', 1)}"
 
 
-TRE_A00_PRODUCER = _nos("TRE_A00-ProducteurDocNonPS")
-TRE_A03_CLASS = _nos("TRE_A03-ClasseDocument")
-TRE_A05_TYPE = _nos("TRE_A05-TypeDocComplementaire")
-TRE_A07_VISIBILITY = _nos("TRE_A07-StatutVisibiliteDocument")
-TRE_A08_CONFIDENTIALITY = _nos("TRE_A08-HL7Confidentiality")
-TRE_A11_FORMAT = _nos("TRE_A11-IheFormatCode")
-TRE_R02_SECTOR = _nos("TRE_R02-SecteurActivite")
+TRE_A00_PRODUCER = nos("TRE_A00-ProducteurDocNonPS")
+TRE_A03_CLASS = nos("TRE_A03-ClasseDocument")
+TRE_A05_TYPE = nos("TRE_A05-TypeDocComplementaire")
+TRE_A07_VISIBILITY = nos("TRE_A07-StatutVisibiliteDocument")
+TRE_A08_CONFIDENTIALITY = nos("TRE_A08-HL7Confidentiality")
+TRE_A11_FORMAT = nos("TRE_A11-IheFormatCode")
+TRE_R02_SECTOR = nos("TRE_R02-SecteurActivite")
 TRE_R248_ACCESS_MODE = f"{NOS}/TRE_R248_ModeAcces/FHIR/TRE-R248-ModeAcces"
 MHD_LIST_TYPES = "https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes"
 LOINC = "http://loinc.org"
@@ -34,23 +39,24 @@ TRAINING = "urn:oid:1.2.250.1.71.1.2.8"
 SYSTEMS: dict[str, str] = {
     "http://terminology.hl7.org/CodeSystem/v3-Confidentiality": TRE_A08_CONFIDENTIALITY,
     "urn:oid:2.16.840.1.113883.5.25": TRE_A08_CONFIDENTIALITY,
-    _nos("TRE_A07-StatusVisibiliteDocument"): TRE_A07_VISIBILITY,
+    nos("TRE_A07-StatusVisibiliteDocument"): TRE_A07_VISIBILITY,
     "urn:oid:1.2.250.1.213.1.1.4.13": TRE_A07_VISIBILITY,
     "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode": TRE_A11_FORMAT,
     "urn:oid:1.3.6.1.4.1.19376.1.2.3": TRE_A11_FORMAT,
     "http://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes": MHD_LIST_TYPES,
     "urn:oid:1.2.250.1.213.1.1.4.6": TRE_A00_PRODUCER,
-    "urn:oid:1.2.250.1.213.1.1.4.9": _nos("TRE_A01-CadreExercice"),
-    "urn:oid:1.2.250.1.213.1.1.4.5": _nos("TRE_A02-ProfessionSavFaire-CISIS"),
+    "urn:oid:1.2.250.1.213.1.1.4.9": nos("TRE_A01-CadreExercice"),
+    "urn:oid:1.2.250.1.213.1.1.4.5": nos("TRE_A02-ProfessionSavFaire-CISIS"),
     "urn:oid:1.2.250.1.213.1.1.4.1": TRE_A03_CLASS,
     "urn:oid:1.2.250.1.213.1.1.4.12": TRE_A05_TYPE,
     "urn:oid:2.16.840.1.113883.6.1": LOINC,
-    "urn:oid:1.2.250.1.213.1.1.4.2.282": _nos("TRE_A06-FormatCodeComplementaire"),
-    "urn:oid:1.2.840.10008.2.6.1": _nos("TRE_A09-DICOMuidRegistry"),
+    "urn:oid:1.2.250.1.213.1.1.4.2.282": nos("TRE_A06-FormatCodeComplementaire"),
+    "urn:oid:1.2.840.10008.2.6.1": nos("TRE_A09-DICOMuidRegistry"),
     "urn:oid:1.2.250.1.71.4.2.4": TRE_R02_SECTOR,
-    "urn:oid:1.2.250.1.213.2.2": _nos("TRE_R209-TypeActivite"),
-    "urn:oid:1.2.250.1.213.1.1.4.341": _nos("TRE_R269-AvailabilityStatusProvenanceOasis"),
-    "urn:oid:1.2.250.1.213.1.6.1.107": _nos("TRE_R85-RolePriseCharge"),
+    nos("TRE_G15-ProfessionSante"): PROFESSION,
+    "urn:oid:1.2.250.1.213.2.2": nos("TRE_R209-TypeActivite"),
+    "urn:oid:1.2.250.1.213.1.1.4.341": nos("TRE_R269-AvailabilityStatusProvenanceOasis"),
+    "urn:oid:1.2.250.1.213.1.6.1.107": nos("TRE_R85-RolePriseCharge"),
     "urn:oid:1.2.250.1.213.2.5": f"{NOS}/CCAM",
     "urn:oid:2.16.840.1.113883.6.96": "http://snomed.info/sct",
 }

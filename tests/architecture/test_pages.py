@@ -71,7 +71,7 @@ def test_settings_and_scripts_that_a_page_names_exist(name: str) -> None:
 
 def _is_function(dotted: str) -> bool:
     """`store.commit` and the like are calls, not settings."""
-    return dotted.split(".")[1] in {"commit", "search", "read", "submission", "py"}
+    return dotted.split(".")[1] in {"commit", "erase", "search", "read", "submission", "py"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -85,6 +85,14 @@ def search(options: Options, documents: int) -> None:
 @group.command()
 @documents
 @click.pass_obj
+def query(options: Options, documents: int) -> None:
+    """Compare forms of a search: chained, with includes, page 500, nothing found."""
+    options.show(querying.measure(options.folder, options.command, documents=documents))
+
+
+@group.command()
+@documents
+@click.pass_obj
 def enforce(options: Options, documents: int) -> None:
     """Search and read a patient's documents with the access decision and without."""
     options.show(
@@ -92,14 +100,6 @@ def enforce(options: Options, documents: int) -> None:
             options.folder, options.command, documents=documents, rounds=options.rounds, seconds=options.seconds
         )
     )
-
-
-@group.command()
-@documents
-@click.pass_obj
-def query(options: Options, documents: int) -> None:
-    """Compare forms of a search: chained, with includes, page 500, nothing found."""
-    options.show(querying.measure(options.folder, options.command, documents=documents))
 
 
 @group.command()
@@ -160,8 +160,8 @@ def everything(context: click.Context, documents: int) -> None:
     for command in (read, submit, feed, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
-    context.invoke(enforce, documents=documents)
     context.invoke(query, documents=documents)
+    context.invoke(enforce, documents=documents)
     context.invoke(store)
 
 
