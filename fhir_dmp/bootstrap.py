@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from os import urandom
 from pathlib import Path
@@ -196,6 +196,11 @@ class Wired(Services):
         return Guard(self.verifier, self.store.state, standing, self.clock)
 
     @cached_property
+    def admin_guard(self) -> Guard:
+        """The judge of administrators' tokens: the same keys, another audience."""
+        return replace(self.guard, verifier=replace(self.verifier, audience=f"{self.issuer}/admin"))
+
+    @cached_property
     def authority(self) -> Authority:
         """The authorization server."""
         folder, security = keyring.folder_of(self.settings), self.settings.security
@@ -205,7 +210,7 @@ class Wired(Services):
             self.clients,
             self.guard.standing,
             ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
-            keyring.signing_keys(folder, "id-token"),
+            keyring.LiveKeys(folder, "id-token", lambda: self.clock.now_ms() / 1000),
             keyring.secret(folder, "refresh"),
             psc.introspect if psc is not None else None,
         )
@@ -303,7 +308,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
         verifier=Verifier(
-            keyring.signing_keys(folder),
+            keyring.LiveKeys(folder, "access-token", lambda: ticking.now_ms() / 1000),
             issuer,
             base,
             settings.security.token_leeway_s,
