@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fhir_dmp.access.document import access_terms
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.documents.media import HEAD_BYTES, contradiction, is_test_virus
 from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
 from fhir_dmp.fhir.dates import instant
@@ -35,6 +36,10 @@ JUDGED = (
     f"{MHD}/",
     f"{FR_CORE}/",
 )
+
+
+_NEVER_INSIDE = frozenset({"Patient", "Consent", "DocumentReference"})
+_MHD_TYPES = frozenset({"DocumentReference", "List"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,25 @@ def refuse_subset(resource: Json) -> None:
         )
 
 
+def refuse_hidden_inside(resource: Json) -> None:
+    """Refuse contained resources that have rules of their own, which nobody would apply in there (TH8).
+
+    A Patient may stand in a document or a submission set, where MHD wants it as it was at the source.
+
+    Raises:
+        Unprocessable: business-rule.
+    """
+    type_ = str(resource.get("resourceType"))
+    for index, inside in enumerate(objects_of(resource.get("contained"))):
+        kind = inside.get("resourceType")
+        if kind in _NEVER_INSIDE and not (kind == "Patient" and type_ in _MHD_TYPES):
+            raise Unprocessable(
+                f"A contained {kind} would escape the rules of access: refer to one of the record.",
+                code="business-rule",
+                expression=f"{type_}.contained[{index}]",
+            )
+
+
 def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
     """Judge a resource against the base definitions; return the warnings.
 
@@ -80,6 +104,7 @@ def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
     """
     if not isinstance(resource.get("meta", {}), dict):
         raise Unprocessable("meta must be an object.", code="structure", expression=f"{resource['resourceType']}.meta")
+    refuse_hidden_inside(resource)
     if services.settings.validation.mode == "off":
         return ()
     issues = (*services.validate(resource), *unjudged(resource))
@@ -145,6 +170,7 @@ def commit(
     creator: who may read a Binary until a document points to it. The audit records name versions by `Type/id`; the
     version numbers are completed here. Raises what the store raises.
     """
+    _judge_contents(plan.drafts, services)
     now = services.clock.now_ms()
     previous = plan.previous or {}
     writes = [_write(draft, previous.get(Key(draft.type, draft.id)), now, creator, services) for draft in plan.drafts]
@@ -165,6 +191,30 @@ def commit(
     )
     services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _judge_contents(drafts: Sequence[Draft], services: Services) -> None:
+    """Refuse contents that are not what they are said to be.
+
+    Raises:
+        Unprocessable: a page or a program under another type, or the test file of virus scanners.
+    """
+    for draft in drafts:
+        declared = draft.resource.get("contentType")
+        if draft.type != "Binary" or draft.blob is None or not isinstance(declared, str):
+            continue
+        blob = draft.blob
+        data = blob.data if blob.data is not None else next(services.store.blobs.read(blob.sha256, 0, HEAD_BYTES), b"")
+        head = data[:HEAD_BYTES]
+        if is_test_virus(head):
+            raise Unprocessable("The content is refused: malware.", code="business-rule", expression="Binary.data")
+        found = contradiction(declared, head)
+        if found is not None:
+            raise Unprocessable(
+                f"The content is {found}, not {declared[:80]}: state what it is.",
+                code="value",
+                expression="Binary.contentType",
+            )
 
 
 def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:
