@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import socket
 import threading
@@ -276,12 +277,29 @@ class Wired(Services):
         self.store.close()
 
 
+#: Variables by which libraries switch protections off, for development: never beside a record.
+DEVELOPMENT_SWITCHES = ("AUTHLIB_INSECURE_TRANSPORT", "FLASK_DEBUG", "WERKZEUG_DEBUG_PIN", "PYTHONHTTPSVERIFY")
+
+
+def refuse_development_switches(environ: Mapping[str, str]) -> None:
+    """Refuse to start where the environment switches a protection off. [security H-21]
+
+    Raises:
+        ConfigurationError: names the variable.
+    """
+    for name in DEVELOPMENT_SWITCHES:
+        harmless = environ.get(name, "") in (("1", "") if name == "PYTHONHTTPSVERIFY" else ("0", ""))
+        if not harmless:
+            raise ConfigurationError(Problem(name, "switches a protection off", "remove it from the environment"))
+
+
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
     """Wire the whole server from its settings; `store` and `clock` replace what the settings would open.
 
     Raises:
         ConfigurationError: a setting cannot be used. StoreUnavailable: the store cannot be reached.
     """
+    refuse_development_switches(os.environ)
     folder = keyring.folder_of(settings)
     zone = zone_of(settings.server.timezone)
     base, issuer = public_urls(settings)
