@@ -24,6 +24,9 @@ COMMANDS = {
     "reindex": "Recompute the search index.",
     "import": "Import resources, bundles, CDA documents and exported records.",
     "export": "Export the whole record of a patient.",
+    "validate": "Judge files as R4 and as profiles.",
+    "profiles": "List the server's profiles, or write them as a FHIR package.",
+    "packages": "Add, list and remove FHIR packages.",
 }
 
 

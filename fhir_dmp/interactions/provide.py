@@ -17,7 +17,7 @@ from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan as WritePlan
-from fhir_dmp.interactions.write import checked, commit
+from fhir_dmp.interactions.write import checked, commit, conforming
 from fhir_dmp.ports import Key, Require, Version
 
 _SHAPES = ("DocumentReference", "List", "Binary", "Bundle")
@@ -41,6 +41,7 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     decided = plan(submission, found, services.documents, submitter)
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
+    conforming(decided.drafts, services)
     versions = _commit(call, decided, services)
     return _answer(call, decided, versions, services)
 

@@ -20,12 +20,15 @@ from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, Facts
 from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
+from fhir_dmp.validation.conformance import Profiles, judge
+from fhir_dmp.validation.policy import Policy
 
 
 @dataclass(frozen=True, eq=False)
 class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
 
+    profiles: the definitions at hand now, those of added packages included. judging: what a broken rule costs, by type.
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
     """
 
@@ -45,12 +48,17 @@ class Services:
     site: Site
     cursor_key: bytes
     verifier: Verifier
-    validate: Callable[[Json], tuple[Issue, ...]]
+    profiles: Callable[[], Profiles]
+    judging: Policy
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
     facts: FactsCache = field(default_factory=FactsCache)
     entries: DecisionCache = field(default_factory=DecisionCache)
     seen: DocumentCache = field(default_factory=DocumentCache)
+
+    def validate(self, resource: Json) -> tuple[Issue, ...]:
+        """Return what is wrong with a resource: as R4, and as the profiles that it declares."""
+        return judge(resource, self.profiles())
 
     @property
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
