@@ -27,6 +27,7 @@ from fhir_dmp.search.extract import terms_of
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.terminology.sharing import COMPREHENSIVE, SHARING_PROFILES, SIMPLIFIED, SUBMISSION_SET
 from fhir_dmp.validation.conformance import judge
+from fhir_dmp.validation.validate import errors_in, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,17 @@ def refuse_subset(resource: Json) -> None:
             code="business-rule",
             expression=f"{resource['resourceType']}.meta.tag",
         )
+
+
+def structural(resource: Json, services: Services) -> None:
+    """Judge a resource against the structure of R4 alone, where rules with words of their own come before profiles.
+
+    Raises:
+        Unprocessable: with every error found, unless the mode of the type is warn or off.
+    """
+    errors = errors_in(validate(resource, services.structures))
+    if errors and services.judging.mode_of(str(resource["resourceType"])) == "enforce":
+        raise Unprocessable(issues=errors)
 
 
 def checked(
@@ -113,8 +125,18 @@ def conforming(drafts: Sequence[Draft], services: Services) -> None:
         raise Unprocessable(issues=errors)
 
 
-#: Statements of PDSm that this record does not insist on: authors may be references to stored resources.
-_LENIENT = frozenset({(COMPREHENSIVE, "DocumentReference.contained#min"), (SUBMISSION_SET, "List.contained#min")})
+#: Statements of PDSm that this record does not insist on: authors may be references to stored resources, and a FHIR
+#: document has neither hash nor size (of other contents the documents room wants both); a submission set that was
+#: stored may be retired. [dmp-fhir 4.3, 4.7, 10 rows 11, 24]
+_LENIENT = frozenset(
+    {
+        (COMPREHENSIVE, "DocumentReference.contained#min"),
+        (COMPREHENSIVE, "DocumentReference.content.attachment.hash#min"),
+        (COMPREHENSIVE, "DocumentReference.content.attachment.size#min"),
+        (SUBMISSION_SET, "List.contained#min"),
+        (SUBMISSION_SET, "List.status#fixed"),
+    }
+)
 
 
 def _lenient(issue: Issue) -> bool:

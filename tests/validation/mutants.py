@@ -272,6 +272,8 @@ def _pairs(node: Node, around: Around) -> Iterator[tuple[Node, Node, Around]]:
 def _slice_taken(child: Node, rule: str, around: Around) -> Node | None:
     """Return the slice that a break takes away, because the others are told from it by what is broken."""
     kind = rule.rpartition("#")[2]
+    if kind == "max":
+        return None  # more of the same takes nothing away
     for slice_, paths in around:
         inner = ".".join(step.partition(":")[0] for step in child.id[len(slice_.id) + 1 :].split("."))
         if child is slice_ and kind in ("min", "max"):
