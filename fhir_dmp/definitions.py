@@ -12,6 +12,7 @@ import orjson
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.search.parameters import Registry, build_registry
+from fhir_dmp.terminology.packaged import Packaged, packaged
 from fhir_dmp.validation.base import DEFINITIONS, Base
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -111,3 +112,10 @@ def implementation_guide(canonical_base: str, version: str, resources: Iterable[
 def base() -> Base:
     """Return the definitions of R4 that validation needs."""
     return Base(Structures(load_json(TABLE)), load_json(DEFINITIONS))
+
+
+@cache
+def terminology() -> Packaged:
+    """Return the terminology that comes with the server; what is made of it is made when first asked."""
+    structures, beyond = load_json(TABLE), load_json(DEFINITIONS)
+    return packaged(each_json, (structures["codes"], beyond["codes"]))

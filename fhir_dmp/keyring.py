@@ -14,11 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fhir_dmp.audit import signing
+from fhir_dmp.audit.signing import CheckpointKeys, new_key
 from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.identity.keys import SigningKeys, from_jwks
 from fhir_dmp.settings import Settings
 
 KEY_BITS = 2048
+#: The keys that sign checkpoints of the audit trail; better mounted from a vault than kept here.
+CHECKPOINTS = "audit-checkpoint.jwks.json"
 SECRET_BYTES = 32
 
 
@@ -58,6 +62,43 @@ def secret(folder: Path, purpose: str) -> bytes:
     if len(content) != SECRET_BYTES:
         raise ConfigurationError(Problem(str(path), f"must hold {SECRET_BYTES} bytes", "restore or remove it"))
     return content
+
+
+def checkpoint_keys(folder: Path) -> CheckpointKeys:
+    """Return the keys that sign checkpoints of the audit trail, making one at first.
+
+    Raises:
+        ConfigurationError: the folder cannot be written, or the file is damaged.
+    """
+    path = folder / CHECKPOINTS
+    content = _read(path) or _keep(path, lambda: _dumped(CheckpointKeys((new_key(),))))
+    try:
+        return signing.checkpoint_keys(json.loads(content))
+    except ValueError as error:
+        raise ConfigurationError(Problem(str(path), str(error), "restore the file")) from error
+
+
+def rotate_checkpoint_key(folder: Path) -> CheckpointKeys:
+    """Add a new signing key of checkpoints; of the old one the public half is kept. Running workers need a restart."""
+    keys = checkpoint_keys(folder).rotated()
+    _replace(folder / CHECKPOINTS, _dumped(keys))
+    return keys
+
+
+def _dumped(keys: CheckpointKeys) -> bytes:
+    return json.dumps(keys.private()).encode()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        own.replace(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
 
 
 def _new_jwks() -> bytes:

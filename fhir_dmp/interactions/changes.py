@@ -25,7 +25,7 @@ from fhir_dmp.fhir.resource import Json, is_id, parse_stored, same_content
 from fhir_dmp.interactions import authorise, criteria, patching, permit
 from fhir_dmp.interactions.contents import content_of_binary
 from fhir_dmp.interactions.exchange import Call, Payload
-from fhir_dmp.interactions.offer import offers
+from fhir_dmp.interactions.offer import VERSION_AWARE, offers
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import checked, refuse_subset
 from fhir_dmp.ports import Claim, Key, Version
@@ -35,12 +35,16 @@ PUT_MAKES = True
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """If-Match, If-None-Match and If-None-Exist of one change, from headers or from a bundle entry."""
+    """If-Match, If-None-Match and If-None-Exist of one change, from headers or from a bundle entry.
+
+    waived: nobody read the resource before (an import), so that no version is asked for.
+    """
 
     if_match: tuple[int, ...] | None = None
     if_match_any: bool = False
     if_none_match_any: bool = False
     if_none_exist: str | None = None
+    waived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     if payload.resource is not None or key.type != "Binary":
         _same_id(of_type(payload.resource, key.type), key)
     current = _seen(call, key, services)
+    _names_version(key, current, conditions)
     check_match(current, conditions)
     resource, blob = _body(call, payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
@@ -184,6 +189,22 @@ def _same_id(resource: Json, key: Key) -> None:
         raise BadRequest("The id in the body is not the id in the URL.", code="invalid", expression=where)
 
 
+def _names_version(key: Key, current: Version | None, conditions: Preconditions) -> None:
+    """Check that a change of a type that is `versioned-update` says which version it was made on.
+
+    Raises:
+        BadRequest: required; with the current ETag.
+    """
+    stated = conditions.if_match is not None or conditions.if_match_any or conditions.if_none_match_any
+    if key.type in VERSION_AWARE and current is not None and not (stated or conditions.waived):
+        raise BadRequest(
+            f"A change of a {key.type} needs If-Match with the version that it was made on; read it again.",
+            code="required",
+            expression="http.if-match",
+            headers={"ETag": f'W/"{current.version}"'},
+        )
+
+
 def check_match(current: Version | None, conditions: Preconditions) -> None:
     """Apply If-Match and If-None-Match: * to the current version.
 
@@ -226,6 +247,7 @@ def rewritten(
     authorise.to_change(call, current, services)
     if current.deleted:
         raise Gone(f"This {key.type} was deleted.", headers={"ETag": f'W/"{current.version}"'})
+    _names_version(key, current, conditions)
     check_match(current, conditions)
     before = parse_stored(current.body)
     asked = rewrite(before)

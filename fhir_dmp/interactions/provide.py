@@ -39,6 +39,7 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     found = submit.gathered(call, needs, blobs, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
     decided = plan(submission, found, services.documents, submitter)
+    submit.within_scopes(call, decided.drafts, services)
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
     conforming(decided.drafts, services)

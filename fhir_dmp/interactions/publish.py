@@ -33,6 +33,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     found = submit.gathered(call, needs, {0: blob} if blob else {}, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
     decided = plan(document, criteria, found, services.documents, submitter)
+    submit.within_scopes(call, decided.drafts, services)
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
     conforming(decided.drafts, services)

@@ -6,10 +6,12 @@ with the audit record, to the store's one door.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from fhir_dmp.access.document import access_terms
+from fhir_dmp.access.document import UNKNOWN_TERM, access_terms
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
@@ -19,15 +21,19 @@ from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.resource import Json, dump, stamped
 from fhir_dmp.fhir.subset import SUBSETTED
 from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions import telling
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.words import Drafts, by_key, words_of
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.terminology.sharing import COMPREHENSIVE, SHARING_PROFILES, SIMPLIFIED, SUBMISSION_SET
 from fhir_dmp.validation.conformance import judge
 from fhir_dmp.validation.validate import errors_in, validate
+
+log = logging.getLogger("fhir_dmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,16 @@ class Plan:
     requires: tuple[Require, ...] = ()
 
 
-def index_terms(resource: Json, services: Services) -> Terms:
-    """Return what the stores index of a resource: search terms, access terms, unique business keys."""
-    terms = terms_of(resource, services.registry, base=services.base, zone=services.zone)
+def index_terms(resource: Json, services: Services, drafts: Drafts = MappingProxyType({})) -> Terms:
+    """Return what the stores index of a resource: search terms, access terms, unique business keys.
+
+    drafts: contents that the same commit brings.
+    """
+    is_document = resource["resourceType"] == "DocumentReference"
+    content = words_of(resource, drafts, services) if is_document else ""
+    terms = terms_of(resource, services.registry, base=services.base, zone=services.zone, content=content)
     keys = uniques(resource)
-    extra = access_terms(resource) if resource["resourceType"] == "DocumentReference" else ()
+    extra = access_terms(resource) if is_document else ()
     return replace(terms, uniques=keys, tokens=(*terms.tokens, *extra)) if keys or extra else terms
 
 
@@ -158,11 +169,18 @@ def _lessened(issue: Issue, known: set[tuple[str, tuple[str, ...]]]) -> Issue:
     return replace(issue, severity="warning") if (issue.diagnostics, issue.expression) in known else issue
 
 
-def _write(draft: Draft, previous: Version | None, now_ms: int, creator: Caller | None, services: Services) -> Write:
+def _write(
+    draft: Draft,
+    previous: Version | None,
+    now_ms: int,
+    creator: Caller | None,
+    contents: Drafts,
+    services: Services,
+) -> Write:
     updated = max(now_ms, previous.updated_ms + 1) if previous else now_ms
     version = draft.current + 1
     resource = stamped(draft.resource, id_=draft.id, version=version, updated=instant(updated))
-    terms = index_terms(resource, services)
+    terms = index_terms(resource, services, contents)
     if creator is not None and draft.type in ("Binary", "Bundle"):
         terms = replace(terms, tokens=(*terms.tokens, creator_term(creator)))
     return Write(
@@ -200,10 +218,15 @@ def commit(
     """
     now = services.clock.now_ms()
     previous = plan.previous or {}
-    writes = [_write(draft, previous.get(Key(draft.type, draft.id)), now, creator, services) for draft in plan.drafts]
+    contents = by_key(plan.drafts)
+    writes = [
+        _write(draft, previous.get(Key(draft.type, draft.id)), now, creator, contents, services)
+        for draft in plan.drafts
+    ]
     writes += [_tombstone(version, now) for version in plan.deletions]
     numbers = {f"{write.type}/{write.id}": write.version for write in writes}
     records = tuple(replace(record, what=tuple(_versioned(ref, numbers) for ref in record.what)) for record in audit)
+    notices = telling.of_changes(records, writes, previous, services)
     blobs: dict[str, Blob] = {draft.blob.sha256: draft.blob for draft in plan.drafts if draft.blob}
     done = services.store.commit(
         Commit(
@@ -211,11 +234,33 @@ def commit(
             claims=_claims(plan, marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
-            audit=records,
+            audit=(*records, *_alarms(writes, records, services)),
+            notices=notices,
         )
     )
     services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _alarms(writes: Sequence[Write], records: Sequence[AuditRecord], services: Services) -> Iterator[AuditRecord]:
+    """Yield a security alert for each document with a visibility label that is not understood (security 4.7).
+
+    It is hidden from the patient and from professionals until somebody corrects the label.
+    """
+    for write in writes:
+        if UNKNOWN_TERM in write.terms.tokens and not write.deleted and records:
+            name = f"{write.type}/{write.id}/_history/{write.version}"
+            log.warning("a visibility label that is not understood hides %s", name)
+            yield replace(
+                records[0],
+                id=services.ids.resource(write.terms.patient),
+                kind="unknown-label",
+                patient=write.terms.patient,
+                what=(name,),
+                query=None,
+                details=(),
+                given=None,
+            )
 
 
 def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.rest.conftest import opened
+from tests.rest.conftest import EMBEDDED, opened
 from tests.rest.shapes import bare, named
 from tests.structures import R4_EXAMPLES, exact
 from tests.world import Client, Json, World
@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[int, str]] = {
 HEAD = {"Content-Type": "application/fhir+json"}
 
 
-@pytest.fixture(scope="module", params=["memory", "sqlite"])
+@pytest.fixture(scope="module", params=EMBEDDED)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One server for all the examples."""
     yield from opened(request.param, tmp_path_factory.mktemp("examples"))

@@ -46,7 +46,9 @@ def open_dossier(call: Call, services: Services) -> Answer:
         _refuse_blocked(call.caller, known, services)
     consents = [consent.resource for consent in known.consents] if known else []
     status = known.facts.dossier if known else Status.NONE
-    decided = plan_opening(request, known.patient if known else None, consents, status, _opener(call.caller, services))
+    decided = plan_opening(
+        request, known.patient if known else None, consents, status, opener_of(call.caller, services)
+    )
     warnings = checked(request.patient, services)
     return _carried_out(call, decided, (*warnings, *decided.issues), services)
 
@@ -57,7 +59,8 @@ def _refuse_blocked(caller: Caller, known: gather.Record, services: Services) ->
         raise refusal(Decision(Effect.DENY, "C6", Op.CREATE, 403, "blocked"), services.canonical, "Patient")
 
 
-def _opener(caller: Caller, services: Services) -> Opener:
+def opener_of(caller: Caller, services: Services) -> Opener:
+    """Return what an opening by this caller needs beside the request."""
     settings = services.settings
     return Opener(
         rules=IdentityRules(services.documents.ins, settings.identity.status_required),
