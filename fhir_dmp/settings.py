@@ -198,6 +198,11 @@ class Validation:
     """How strictly resources are judged."""
 
     mode: str = _setting("enforce", "base definitions and declared profiles", choices=("enforce", "warn", "off"))
+    types: tuple[str, ...] = _setting((), "another mode for a type, as `Type=mode` (`Observation=warn`)")
+    minimum: tuple[str, ...] = _setting(
+        (), "profile that every resource of a type must have, as `Type=URL`, whatever it declares"
+    )
+    packages: str = _setting("", "folder of the added packages; empty: `packages` beside the signing keys")
 
 
 @dataclass(frozen=True, slots=True)
