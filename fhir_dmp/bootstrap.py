@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from os import urandom
 from pathlib import Path
@@ -24,7 +25,9 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import event_kinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.signing import CheckpointKeys
+from fhir_dmp.audit.story import Story
 from fhir_dmp.background import Repeating, Witness
+from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavailable
@@ -37,17 +40,27 @@ from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle, refused
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.gather import patient_by_identifier
+from fhir_dmp.interactions.published import publish
 from fhir_dmp.interactions.sealing import Sealer
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import index_terms
+from fhir_dmp.mail.smtp import smtp_of
+from fhir_dmp.notices.messages import messages
+from fhir_dmp.oauth.authority import Authority
+from fhir_dmp.oauth.guard import Guard
+from fhir_dmp.oauth.jwks import ClientKeys
+from fhir_dmp.oauth.offer import oauth_uris
 from fhir_dmp.oauth.registry import Registry as Clients
+from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, ResourceStore, Version
+from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Version
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
+from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
+from fhir_dmp.upstream.fetch import Fetcher
 from fhir_dmp.validation.validate import validate
 
 #: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
@@ -102,6 +115,9 @@ def _mongo(settings: StoreSettings) -> ResourceStore:
     return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
 
 
+#: Folders of definitions that clients may read.
+PUBLISHED = ("profiles/operation-definitions", "profiles/search-parameters", "profiles/code-systems")
+
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
     "memory": _memory,
     "sqlite": _sqlite,
@@ -121,6 +137,19 @@ def open_store(settings: StoreSettings) -> ResourceStore:
     if scheme not in STORES:
         raise ConfigurationError(Problem("store.url", f"unknown scheme '{scheme}'", f"one of {', '.join(STORES)}"))
     return STORES[scheme](settings)
+
+
+def _providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
+    """Return the identity providers that are configured."""
+    from fhir_dmp.upstream.openid import OpenIdProvider, Relation
+
+    found: dict[str, IdentityProvider] = {}
+    for name in ("psc", "fc"):
+        given = {key: getattr(settings.upstream, f"{name}_{key}") for key in
+                 ("discovery_url", "client_id", "client_secret", "scope", "acr")}  # fmt: skip
+        if given["discovery_url"]:
+            found[name] = OpenIdProvider(Relation(name, **given), clock)
+    return found
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -149,6 +178,43 @@ class Wired(Services):
     def clients(self) -> Clients:
         """The registered clients."""
         return Clients(self.store.state, self.clock)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """Signing in and authorising."""
+        url = self.settings.mail.smtp_url
+        mailer = smtp_of(url) if url else None
+        return Desk(self, self.clients, self.handle, self._identity_providers, mailer)
+
+    @cached_property
+    def _identity_providers(self) -> dict[str, IdentityProvider]:
+        return _providers(self.settings, self.clock)
+
+    @cached_property
+    def guard(self) -> Guard:
+        """The judge of bearer tokens."""
+        standing = Standing(self.store.state, self.clients, self.clock)
+        return Guard(self.verifier, self.store.state, standing, self.clock)
+
+    @cached_property
+    def admin_guard(self) -> Guard:
+        """The judge of administrators' tokens: the same keys, another audience."""
+        return replace(self.guard, verifier=replace(self.verifier, audience=f"{self.issuer}/admin"))
+
+    @cached_property
+    def authority(self) -> Authority:
+        """The authorization server."""
+        folder, security = keyring.folder_of(self.settings), self.settings.security
+        psc = self._identity_providers.get("psc")
+        return Authority(
+            self,
+            self.clients,
+            self.guard.standing,
+            ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
+            keyring.LiveKeys(folder, "id-token", lambda: self.clock.now_ms() / 1000),
+            keyring.secret(folder, "refresh"),
+            psc.introspect if psc is not None else None,
+        )
 
     def handle(self, call: Call) -> Answer:
         """Answer one FHIR request."""
@@ -211,12 +277,29 @@ class Wired(Services):
         self.store.close()
 
 
+#: Variables by which libraries switch protections off, for development: never beside a record.
+DEVELOPMENT_SWITCHES = ("AUTHLIB_INSECURE_TRANSPORT", "FLASK_DEBUG", "WERKZEUG_DEBUG_PIN", "PYTHONHTTPSVERIFY")
+
+
+def refuse_development_switches(environ: Mapping[str, str]) -> None:
+    """Refuse to start where the environment switches a protection off. [security H-21]
+
+    Raises:
+        ConfigurationError: names the variable.
+    """
+    for name in DEVELOPMENT_SWITCHES:
+        harmless = environ.get(name, "") in (("1", "") if name == "PYTHONHTTPSVERIFY" else ("0", ""))
+        if not harmless:
+            raise ConfigurationError(Problem(name, "switches a protection off", "remove it from the environment"))
+
+
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
     """Wire the whole server from its settings; `store` and `clock` replace what the settings would open.
 
     Raises:
         ConfigurationError: a setting cannot be used. StoreUnavailable: the store cannot be reached.
     """
+    refuse_development_switches(os.environ)
     folder = keyring.folder_of(settings)
     zone = zone_of(settings.server.timezone)
     base, issuer = public_urls(settings)
@@ -235,6 +318,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         issuer=issuer,
         registry=definitions.search_parameters().without(_switched_off(settings, structures)),
         structures=structures,
+        packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
@@ -242,15 +326,19 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
         verifier=Verifier(
-            keyring.signing_keys(folder),
+            keyring.LiveKeys(folder, "access-token", lambda: ticking.now_ms() / 1000),
             issuer,
             base,
             settings.security.token_leeway_s,
             anywhere=not settings.server.base_url,
         ),
         validate=lambda resource: validate(resource, structures),
+        cda=definitions.cda_knowledge,
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
+        oauth_uris=tuple(oauth_uris(issuer)),
+        story=Story(definitions.read("audit/story.toml")),
+        messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
 
@@ -372,20 +460,26 @@ def _document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRul
 
 
 def _matrix(settings: Settings) -> Matrix:
-    path = settings.access.matrix
+    path, training = settings.access.matrix, settings.access.training_like_profession
     if not path:
-        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"))
+        return parse_matrix(definitions.read("mappings/habilitation-matrix.csv"), training_like_profession=training)
     try:
-        return parse_matrix(Path(path).read_bytes())
+        return parse_matrix(Path(path).read_bytes(), training_like_profession=training)
     except OSError as error:
         raise ConfigurationError(Problem("access.matrix", f"cannot read {path}", "correct the path")) from error
 
 
+def publish_definitions(services: Wired) -> int:
+    """Store what the release says of its operations, search parameters and code systems; return how many changed."""
+    return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
+
+
 def demo_accounts() -> list[str]:
     """Return lines that present the people of the demonstration record."""
-    return list(demo.lines())
+    return [*demo.lines(), *accounts.lines()]
 
 
 def load_demo(services: Wired) -> None:
     """Load the demonstration record; a second time changes nothing."""
     demo.load(services, services.handle)
+    accounts.load(services.desk)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from fhir_dmp.access.decide import as_agreed
 from fhir_dmp.documents.slices import is_submission
 from fhir_dmp.documents.transactions import PROVIDE, RETRIEVE
 from fhir_dmp.errors import (
@@ -26,6 +27,7 @@ from fhir_dmp.interactions import (
     capabilities,
     compartment,
     concerned,
+    gather,
     history,
     patient_search,
     read,
@@ -35,6 +37,7 @@ from fhir_dmp.interactions import (
     transaction,
     unapplied,
 )
+from fhir_dmp.interactions.emergencies import count_emergency
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
 from fhir_dmp.interactions.operations import audit_kind, operation
@@ -54,10 +57,19 @@ def handle(call: Call, services: Services) -> Answer:
     """
     with services.facts.request():
         try:
-            return _decided(call, services)
+            count_emergency(call.caller, services)
+            return _decided(_as_agreed(call, services), services)
         except DmpError as error:
             refused(call, error, services)
             raise
+
+
+def _as_agreed(call: Call, services: Services) -> Call:
+    """Keep a catalogue application to what the holder agreed to (security 5.7)."""
+    caller = call.caller
+    if caller.app is None or caller.patient is None:
+        return call
+    return replace(call, caller=as_agreed(caller, gather.facts_of(f"Patient/{caller.patient}", services)))
 
 
 def _decided(call: Call, services: Services) -> Answer:

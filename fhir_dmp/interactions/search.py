@@ -17,7 +17,7 @@ from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import dump
 from fhir_dmp.interactions import include, projection, record, scoping
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.services import Services

@@ -47,6 +47,7 @@ class SearchParameter:
 
     base: the resource type. expression: only the parts for that type. targets: types that a reference may point to.
     kinds: data types that the expression yields, as far as known. system: the code system that a plain code implies.
+    order: codes in the order in which they sort, where that is not the alphabet's.
     """
 
     code: str
@@ -58,6 +59,7 @@ class SearchParameter:
     components: tuple[Component, ...] = ()
     kinds: tuple[str, ...] = ()
     system: str | None = None
+    order: tuple[str, ...] = ()
 
     @property
     def is_contained_chain(self) -> bool:
@@ -223,7 +225,12 @@ def _parameter(row: Json, base: str, types: tuple[str, ...], components: tuple[C
         components=components,
         kinds=tuple(row.get("kinds") or _kinds_of(expression)),
         system=row.get("systems", {}).get(base),
+        order=tuple(str(part.get("valueCode")) for part in row.get("extension", ()) if _orders(part)),
     )
+
+
+def _orders(extension: Json) -> bool:
+    return str(extension.get("url")).endswith("/StructureDefinition/sort-order")
 
 
 def _kinds_of(expression: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from fhir_dmp.errors import BadRequest, Gone, Unprocessable
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
 from fhir_dmp.interactions import authorise, changes, record, scoping, single
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.read import current, key_of
