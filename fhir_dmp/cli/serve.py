@@ -48,6 +48,7 @@ def command(
         os.environ["DMP_STORE_URL"] = store
     if demo:
         os.environ.setdefault("DMP_IDENTITY_INS_TEST_ALLOWED", "true")
+        os.environ.setdefault("DMP_SECURITY_LOCAL_PROFESSIONALS", "true")
         _declare_regulators()
     _run(demo)
 

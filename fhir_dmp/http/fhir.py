@@ -45,9 +45,11 @@ class FhirApplication:
         self._log = log
         self._structures = services.structures
         self._intake = Intake(services.store.blobs, services.structures, server.max_body_bytes)
-        self._origins = frozenset(server.allowed_origins)
+        self._origins = cors.Origins(server.allowed_origins, services.clients.has_origin)
         self._proxies = proxies(server.trusted_proxies, services.base, base_follows_host=not server.base_url)
-        self._authenticate = anyone if server.access == "open" else bearer(services.verifier, services.clock)
+        certificate = self._proxies.certificate_from(services.settings.security.client_certificate_header)
+        judged = bearer(services.guard, services.clock, certificate)
+        self._authenticate = anyone if server.access == "open" else judged
         self._limits = RateLimits(services.settings.limits, shared_meters())
         self._secure: Headers = _ONE_YEAR if services.base.startswith("https:") else []
 

@@ -22,9 +22,9 @@ from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import authorise, masks, record, scoping
+from fhir_dmp.interactions import authorise, granular, masks, record, scoping
 from fhir_dmp.interactions.changes import of_type
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint, ignored, outcome, self_link
 from fhir_dmp.interactions.services import Services
@@ -47,6 +47,7 @@ _HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
 def read(call: Call, services: Services) -> Answer:
     """Return one AuditEvent."""
     authorise.need(call.caller, "r", _PATH, services)
+    granular.need_whole(call.caller, "r", _PATH, services)
     found = services.store.audit_record(call.path[1])
     if found is None:
         raise absent(_PATH)
@@ -67,6 +68,7 @@ def create(call: Call, services: Services) -> Answer:
         Forbidden: only feeders and administrators report events.
     """
     authorise.need(call.caller, "c", _PATH, services)
+    granular.need_whole(call.caller, "c", _PATH, services)
     if not may_record_audit(call.caller):
         raise Forbidden("Audit events are reported by trusted feeders only.")
     resource = of_type(call.payload.resource if call.payload else None, _PATH)
@@ -144,6 +146,7 @@ def _may_know(caller: Caller, entry: AuditRecord) -> bool:
 def search(call: Call, services: Services) -> Answer:
     """Return one page of the trail, newest first."""
     authorise.need(call.caller, "s", _PATH, services)
+    granular.need_whole(call.caller, "s", _PATH, services)
     pairs, before = _paged(call, services)
     query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict, base=call.info.base))
     patients = _patients(call, query, services)

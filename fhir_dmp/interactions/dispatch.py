@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from fhir_dmp.access.decide import as_agreed
 from fhir_dmp.documents.slices import is_submission
 from fhir_dmp.documents.transactions import PROVIDE, RETRIEVE
 from fhir_dmp.errors import (
@@ -26,6 +27,7 @@ from fhir_dmp.interactions import (
     capabilities,
     compartment,
     concerned,
+    gather,
     history,
     patient_search,
     read,
@@ -55,10 +57,18 @@ def handle(call: Call, services: Services) -> Answer:
     with services.facts.request():
         try:
             count_emergency(call.caller, services)
-            return _decided(call, services)
+            return _decided(_as_agreed(call, services), services)
         except DmpError as error:
             refused(call, error, services)
             raise
+
+
+def _as_agreed(call: Call, services: Services) -> Call:
+    """Keep a catalogue application to what the holder agreed to (security 5.7)."""
+    caller = call.caller
+    if caller.app is None or caller.patient is None:
+        return call
+    return replace(call, caller=as_agreed(caller, gather.facts_of(f"Patient/{caller.patient}", services)))
 
 
 def _decided(call: Call, services: Services) -> Answer:
@@ -142,7 +152,7 @@ def _use_case(call: Call, services: Services) -> UseCase:
         return _root(call)
     if path[0] in ("metadata", "_history", "_search"):
         return _system(call)
-    if not services.structures.is_resource(path[0]):
+    if not services.is_offered(path[0]):
         raise NotFound("This server has no such resource type.", code="not-supported")
     if path[0] == "AuditEvent" and (found := _AUDIT.get((call.method, _shape(path)))) is not None:
         return found

@@ -10,7 +10,7 @@ from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.links import on_the_wire
-from fhir_dmp.interactions import authorise, masks, record, scoping
+from fhir_dmp.interactions import authorise, granular, masks, record, scoping
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
@@ -70,6 +70,8 @@ def _allowed(call: Call, scope: tuple[str, ...], newest: Version | None, service
     if newest is not None:
         return authorise.to_read(call, newest, services)
     scoping.to_browse_history(call, scope[0] if scope else None, services)
+    if scope:
+        granular.need_whole(call.caller, "s", scope[0], services)
     return authorise.Allowed()
 
 
@@ -97,6 +99,8 @@ def _asked(call: Call, services: Services) -> _Ask:
 def _query(ask: _Ask, services: Services) -> HistoryQuery:
     type_, id_ = (*ask.scope, None, None)[:2]
     query = HistoryQuery(type=type_, id=id_, count=services.settings.server.default_count, before_seq=ask.before)
+    if type_ is None and services.settings.server.types_off:
+        query = replace(query, types=services.types)
     for name, value in ask.pairs:
         query = _READERS[name](query, value, services)
     return query
@@ -140,6 +144,8 @@ def _bundle(
 
 def _may_be_told(call: Call, version: Version, newest: Version | None, services: Services) -> bool:
     """Say whether a version may be told: one that belonged to another record is decided by that one."""
+    if newest is not None and not version.deleted and not authorise.may_read(call.caller, version, services):
+        return False
     if newest is None or version.patient == newest.patient:
         return True
     return authorise.readable(call.caller, version, services)

@@ -7,6 +7,7 @@ of their marks are the same. That is one point read in each request, whichever p
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -215,3 +216,29 @@ class DocumentCache:
                 self._known.clear()
             self._known[key] = found
         return found
+
+
+#: Contents whose words are remembered.
+_CONTENTS = 64
+
+
+class WordsOfContents:
+    """What was read lately, by address of the content and media type."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, str]) -> str | None:
+        """Return the words of a content, None when they were not read lately."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+            return self._known.get(key)
+
+    def keep(self, key: tuple[str, str], words: str) -> None:
+        """Remember the words of a content."""
+        with self._lock:
+            self._known[key] = words
+            while len(self._known) > _CONTENTS:
+                self._known.popitem(last=False)

@@ -16,6 +16,9 @@ from fhir_dmp.interactions.exchange import Call
 #: What a URL may carry beside the parameters of the operation.
 UNREPORTED = frozenset({"_format", "_pretty", "_page"})
 
+#: Declares a parameter whose value is a resource: the operation takes it from the body itself.
+RESOURCE = "Resource"
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -99,6 +102,8 @@ def _of_body(body: Json, declared: Mapping[str, tuple[str, ...]]) -> Pairs:
 
 def _text(part: Json, types: tuple[str, ...], index: int) -> str:
     """Return a primitive, or a Coding or CodeableConcept as the token that a search understands."""
+    if RESOURCE in types and isinstance(part.get("resource"), dict):
+        return ""
     for type_ in types:
         value = part.get(f"value{type_[0].upper()}{type_[1:]}")
         text = _READERS.get(type_, _string)(value)

@@ -15,7 +15,7 @@ from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.interactions import authorise, record, scoping
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.include import Found
 from fhir_dmp.interactions.operations.primitives import Given, Pairs, given
