@@ -34,6 +34,7 @@ from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavaila
 from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
+from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle, refused
