@@ -46,7 +46,7 @@ class Wire:
     def answered(self, answer: Answer, *, form: bool = True) -> Response:
         """Run one endpoint and turn what comes of it into JSON."""
         try:
-            values, status, headers = answer(self._request(form)), 200, {}
+            values, status, headers = answer(self.read(form=form)), 200, {}
         except OAuthError as error:
             values, status, headers = error.body, error.status, dict(error.headers)
         except TooMany as error:
@@ -54,8 +54,12 @@ class Wire:
         except (StoreUnavailable, Unavailable) as error:
             down = OAuthError("temporarily_unavailable", str(error))
             values, status, headers = down.body, down.status, {"Retry-After": "5"}
-        response = Response(json.dumps(values), status, {**_PRIVATE, **headers}, mimetype="application/json")
-        return self.shared(response)
+        return self.json(values, status, headers)
+
+    def json(self, values: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Return a JSON answer that nobody keeps."""
+        content = json.dumps(values)
+        return self.shared(Response(content, status, {**_PRIVATE, **(headers or {})}, mimetype="application/json"))
 
     def shared(self, response: Response) -> Response:
         """Let the pages of registered clients read the answer."""
@@ -68,7 +72,12 @@ class Wire:
         response.headers.extend(cors.preflight(request.environ, self.origins, public=False))
         return response
 
-    def _request(self, form: bool) -> Request:
+    def read(self, *, form: bool) -> Request:
+        """Read the request, its form too when it has one.
+
+        Raises:
+            OAuthError: invalid_request; plain http where only https is served, parameters in the URL, no form.
+        """
         environ = request.environ
         if self._https and self._proxies.is_plain(environ):
             raise OAuthError(
@@ -112,9 +121,8 @@ def read_form() -> dict[str, str]:
     return found
 
 
-def blueprint(services: Services) -> Blueprint:
+def blueprint(services: Services, wire: Wire) -> Blueprint:
     """Return the endpoints below /auth."""
-    wire = Wire(services)
     routes = Blueprint("oauth", __name__)
 
     @routes.post("/auth/token", provide_automatic_options=False)

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 import pyotp
@@ -32,8 +33,6 @@ TRIES: Final = 5
 _TOTP_STEP_S: Final = 30
 
 _hasher = PasswordHasher()
-#: Verified in place of the password of an account that does not exist, so that both take the same time.
-_NOBODYS = _hasher.hash(secrets.token_urlsafe(16))
 
 
 class AccountClass(StrEnum):
@@ -124,10 +123,16 @@ def hashed(password: str) -> str:
     return _hasher.hash(unicodedata.normalize("NFKC", password))
 
 
+@cache
+def _nobodys() -> str:
+    """Return what is verified in place of the password of an account that does not exist: both take the same time."""
+    return _hasher.hash("nobody")
+
+
 def is_password(account: Account | None, typed: str) -> bool:
     """Check a password; for an account that does not exist or is disabled the same work is done, and it is wrong."""
     usable = account is not None and not account.disabled and bool(account.password)
-    known = account.password if account is not None and usable else _NOBODYS
+    known = account.password if account is not None and usable else _nobodys()
     try:
         _hasher.verify(known, unicodedata.normalize("NFKC", typed[:MAX_PASSWORD]))
     except (Argon2Error, InvalidHashError):

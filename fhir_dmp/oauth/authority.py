@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fhir_dmp.audit.build import audit_record
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.identity.keys import SigningKeys
+from fhir_dmp.identity.keys import Keys
 from fhir_dmp.interactions import record
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.oauth.certificates import Presented
@@ -48,7 +48,7 @@ class Authority:
     clients: Registry
     standing: Standing
     client_keys: ClientKeys
-    id_keys: SigningKeys
+    id_keys: Keys
     pepper: bytes = field(repr=False)
     introspect: Introspect | None = None
 

@@ -14,6 +14,7 @@ from tests.benchmarks import (
     enforcing,
     feeding,
     importing,
+    issuing,
     querying,
     reading,
     report,
@@ -110,6 +111,13 @@ def submit(options: Options) -> None:
 
 
 @group.command()
+@click.pass_obj
+def oauth(options: Options) -> None:
+    """Issue tokens to software, judge them, revoke them."""
+    options.show(issuing.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
 @click.option("--people", default=2_000, show_default=True, help="How many dossiers are fed.")
 @click.pass_obj
 def feed(options: Options, people: int) -> None:
@@ -157,7 +165,7 @@ def crash(options: Options, kills: int, seed: int) -> None:
 @click.pass_context
 def everything(context: click.Context, documents: int) -> None:
     """Run all of them."""
-    for command in (read, submit, feed, import_, start, crash):
+    for command in (read, submit, feed, oauth, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
     context.invoke(query, documents=documents)
