@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from fhir_dmp.cda.elements import at_path, first, tag
+from fhir_dmp.cda.xml import clinical_document, parse
 from fhir_dmp.fhir.resource import Json
 from tests.cda.invariants import facts
 from tests.cda.making import (
     back,
-    clinical_document,
     code,
     concept,
     converted,
@@ -19,7 +19,6 @@ from tests.cda.making import (
     entry,
     observation,
     only,
-    parse,
     related,
     resolved,
     resources,
