@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tests.benchmarks import (
+    converting,
     crashing,
     enforcing,
     feeding,
@@ -168,6 +169,24 @@ def crash(options: Options, kills: int, seed: int) -> None:
 def audit(options: Options, entries: int, url: str | None) -> None:
     """Seal and verify an audit trail."""
     options.show(verifying.measure(options.folder, options.command, entries=entries, url=url))
+
+
+@group.command()
+@click.option(
+    "--documents",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="A folder of CDA files, such as the public examples of the ANS.",
+)
+@click.option("--schema", type=click.Path(exists=True, path_type=Path), help="CDA_extended.xsd, to check what is made.")
+@click.option("--page", is_flag=True, help="Write docs/cda-coverage.md.")
+def cda(folder: Path, schema: Path | None, page: bool) -> None:
+    """Convert CDA files both ways: coverage, losses, validity, round trip, time and memory."""
+    text = converting.measure(folder, schema)
+    click.echo(text)
+    if page:
+        converting.PAGE.write_text(text, encoding="utf-8")
 
 
 @group.command("all")
