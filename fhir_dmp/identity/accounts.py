@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import pyotp
@@ -122,10 +122,10 @@ def hashed(password: str) -> str:
     return _hasher.hash(unicodedata.normalize("NFKC", password))
 
 
-@cache
+@lru_cache(maxsize=1)
 def _nobodys() -> str:
-    """Return what is verified in place of the password of an account that does not exist: both take the same time."""
-    return _hasher.hash("nobody")
+    """Return what is verified for an account that does not exist, so that both take the same time."""
+    return _hasher.hash("nobody has this password")
 
 
 def is_password(account: Account | None, typed: str) -> bool:
