@@ -43,7 +43,16 @@ def test_sign_in_agreement_refresh_withdrawal_and_logout(scene: Scene) -> None:
     assert "Vous êtes déconnecté" in browser.submit(browser.open("/auth/logout")).text
 
 
-def test_forms_that_race_yield_one_code(scene: Scene) -> None:
+@pytest.fixture
+def atomic(scene: Scene, request: pytest.FixtureRequest) -> Scene:
+    """A scene over a store whose conditional updates are atomic."""
+    if "mongo-wire" in request.node.name:
+        pytest.skip("FerretDB updates without a lock (docs/stores.md)")
+    return scene
+
+
+def test_forms_that_race_yield_one_code(atomic: Scene) -> None:
+    scene = atomic
     browser = scene.browser()
     page = scene.sign_in(browser, browser.open(scene.request(scope=SCOPE)))
 
@@ -55,14 +64,6 @@ def test_forms_that_race_yield_one_code(scene: Scene) -> None:
     assert len([url for url in answers if "code=" in url]) == 1
     consents = scene.world.patient().get(f"/Consent?patient=Patient/{scene.world.patients[samples.ANOUK]}").entries
     assert len([each for each in consents if "app-grant" in str(each["category"])]) == 1
-
-
-@pytest.fixture
-def atomic(scene: Scene, request: pytest.FixtureRequest) -> Scene:
-    """A scene over a store whose conditional updates are atomic."""
-    if "mongo-wire" in request.node.name:
-        pytest.skip("FerretDB updates without a lock (docs/stores.md)")
-    return scene
 
 
 def test_codes_that_race_get_five_tries_between_them(atomic: Scene) -> None:
