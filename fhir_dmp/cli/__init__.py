@@ -29,10 +29,14 @@ COMMANDS = {
     "deliver": "Send queued notices by SMTP.",
     "audit": "Prove that the audit trail is whole, and export it.",
     "access": "Explain access decisions; show, compare and activate the habilitation matrix.",
+    "cda": "Convert and check CDA documents, without a server.",
     "export": "Export the whole record of a patient.",
     "dossiers": "Open dossiers for a whole population.",
     "report": "Count the documents whose deposit is compulsory.",
     "retention": "Destroy closed dossiers whose time is over.",
+    "validate": "Judge files as R4 and as profiles.",
+    "profiles": "List the server's profiles, or write them as a FHIR package.",
+    "packages": "Add, list and remove FHIR packages.",
 }
 
 

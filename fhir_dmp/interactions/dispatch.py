@@ -152,7 +152,7 @@ def _use_case(call: Call, services: Services) -> UseCase:
         return _root(call)
     if path[0] in ("metadata", "_history", "_search"):
         return _system(call)
-    if not services.structures.is_resource(path[0]):
+    if not services.is_offered(path[0]):
         raise NotFound("This server has no such resource type.", code="not-supported")
     if path[0] == "AuditEvent" and (found := _AUDIT.get((call.method, _shape(path)))) is not None:
         return found

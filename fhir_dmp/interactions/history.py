@@ -99,6 +99,8 @@ def _asked(call: Call, services: Services) -> _Ask:
 def _query(ask: _Ask, services: Services) -> HistoryQuery:
     type_, id_ = (*ask.scope, None, None)[:2]
     query = HistoryQuery(type=type_, id=id_, count=services.settings.server.default_count, before_seq=ask.before)
+    if type_ is None and services.settings.server.types_off:
+        query = replace(query, types=services.types)
     for name, value in ask.pairs:
         query = _READERS[name](query, value, services)
     return query

@@ -19,7 +19,7 @@ from fhir_dmp.interactions.remembered import mark_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.patients.retention import due_on, kept_since
 from fhir_dmp.ports import MARK, Claim, Commit, HistoryQuery, Key, Version
-from fhir_dmp.search.query import Node, Search, SortKey, Term
+from fhir_dmp.search.query import AnyTerm, Node, Search, SortKey, Term
 
 PAGE = 200
 KIND = "purge"
@@ -67,15 +67,23 @@ def destroy(found: Due, services: Services) -> int:
 
 def _batches(patient: str, services: Services) -> Iterator[list[Key]]:
     """Yield what belongs to a patient, contents before what names them, but for the Patient itself."""
-    node = Term(f"_compartment=r:{patient}")
-    members = services.compartments["Patient"]
     for type_ in sorted(services.store.types()):
-        if type_ == "Patient" or not members.get(type_):
-            continue
-        for page in _pages(type_, node, services):
-            own = [version for version in page if version.patient == patient]
+        node = _about(type_, patient, services)
+        for page in _pages(type_, node, services) if node else ():
+            own = [version for version in page if version.patient in (patient, None)]
             yield from _with_contents([version.key for version in own], patient, services)
     yield from _with_contents(services.store.deleted(patient), patient, services)
+
+
+def _about(type_: str, patient: str, services: Services) -> Node | None:
+    """Return what finds the resources about a patient; None for a type that is about nobody, and for the Patient."""
+    if type_ in ("Patient", "AuditEvent"):
+        return None
+    if services.compartments["Patient"].get(type_):
+        return Term(f"_compartment=r:{patient}")
+    # Task and others are about a patient without being in the compartment.
+    named = [code for code in ("patient", "subject") if services.registry.get(type_, code)]
+    return AnyTerm(tuple(f"{code}=r:{patient}" for code in named)) if named else None
 
 
 def _with_contents(keys: list[Key], patient: str, services: Services) -> Iterator[list[Key]]:

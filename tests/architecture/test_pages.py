@@ -17,7 +17,7 @@ from fhir_dmp.settings import ROOMS
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 #: Commands of interfaces to come: pages may say that they are not there yet.
-LATER = {"cda", "validate", "audit", "deliver", "load-demo"}
+LATER = {"validate", "load-demo"}
 NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 
 

@@ -165,7 +165,7 @@ def crash(options: Options, kills: int, seed: int) -> None:
 @click.pass_context
 def everything(context: click.Context, documents: int) -> None:
     """Run all of them."""
-    for command in (read, submit, oauth, feed, import_, start, crash):
+    for command in (read, submit, feed, oauth, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
     context.invoke(query, documents=documents)
