@@ -11,6 +11,7 @@ DmpError
   Unprocessable 422 (many issues) TooMany 429 throttled
   NotImplementedHere 501          Unavailable 503 transient     StoreUnavailable 503
                                     MailUnavailable 503 (try again)   MailRefused 503 (for good)
+                                    RecipientRefused 503 (no such mailbox)
 
 The core raises these, or returns `tuple[Issue, ...]` when it collects. Only `http/errors.py` turns them into an
 OperationOutcome on the wire. Diagnostics never carry patient data, tokens or bodies.
@@ -253,6 +254,10 @@ class MailUnavailable(Unavailable):
 
 class MailRefused(Unavailable):
     """The mail server refused the message for good: the same message will not pass."""
+
+
+class RecipientRefused(MailRefused):
+    """The mail server knows no such mailbox, or will never take mail for it."""
 
 
 @dataclass(frozen=True, slots=True)

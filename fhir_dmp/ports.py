@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from typing import Protocol
+from typing import Any, Protocol
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.draft import Blob
@@ -496,11 +496,15 @@ class SignInSecrets:
 
 
 class SignInFailed(Exception):
-    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good."""
+    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good.
 
-    def __init__(self, text: str, *, refused: bool = False) -> None:
+    pending: what the sign-in was for, when that is known.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False, pending: str = "") -> None:
         super().__init__(text)
         self.refused = refused
+        self.pending = pending
 
 
 class IdentityProvider(Protocol):
@@ -522,6 +526,13 @@ class IdentityProvider(Protocol):
 
         Raises:
             SignInFailed: refused there, or anything that does not fit.
+        """
+
+    def introspect(self, token: str) -> Mapping[str, Any] | None:
+        """Return what the provider says of an access token that somebody else obtained, None when it is not active.
+
+        Raises:
+            Unavailable: it does not answer.
         """
 
     def end(self, id_token: str, state: str, return_to: str) -> str | None:

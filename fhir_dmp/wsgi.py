@@ -14,6 +14,7 @@ from fhir_dmp.configuration import load
 from fhir_dmp.http import app
 
 services = bootstrap.build(load())
+bootstrap.publish_definitions(services)
 if os.environ.get("FHIR_DMP_DEMO") == "load":
     bootstrap.load_demo(services)
 # A worker is a child process: it runs these on a graceful stop, and no atexit handler.

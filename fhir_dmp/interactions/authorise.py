@@ -15,10 +15,11 @@ from fhir_dmp.access.parties import local
 from fhir_dmp.access.refusal import hidden, refusal
 from fhir_dmp.access.types import Kind, type_access
 from fhir_dmp.access.visibility import visible
+from fhir_dmp.documents.derived import LINK, derived_from
 from fhir_dmp.errors import Forbidden, Gone, NotFound
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import gather, known
+from fhir_dmp.interactions import gather, granular, known
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
@@ -68,6 +69,20 @@ def need(caller: Caller, letters: str, type_: str, services: Services) -> None:
     raise error
 
 
+def need_read(caller: Caller, key: Key, services: Services) -> None:
+    """Check that the scopes cover reading a resource; who is its own fhirUser reads that one without.
+
+    Raises:
+        Forbidden: naming what is missing.
+    """
+    need(caller, "" if caller.is_self(key.type, key.id) else "r", key.type, services)
+
+
+def may_read(caller: Caller, version: Version, services: Services) -> bool:
+    """Say whether the constraints of the scopes, if they have any, cover reading this version."""
+    return caller.is_self(version.type, version.id) or granular.covers(caller, "r", version, services)
+
+
 def decided(caller: Caller, op: Op, patient: str, services: Services, *, documents: bool = False) -> Decision:
     """Decide on entering the record of `Patient/id`."""
     return gather.decided(caller, op, patient, services, documents=documents)[0]
@@ -103,7 +118,9 @@ def to_read(call: Call, version: Version, services: Services) -> Allowed:
     Raises:
         Forbidden: the caller may know why not. NotFound: the caller must not know that it exists.
     """
-    need(call.caller, "r", version.type, services)
+    need_read(call.caller, version.key, services)
+    if not may_read(call.caller, version, services):
+        raise hidden(version.type)
     if call.caller.is_admin:
         return Allowed(patient=_patient(version), content_of=_contents(version, services))
     return to_see(call, version, services)
@@ -128,6 +145,9 @@ def to_change(call: Call, version: Version, services: Services) -> None:
     Raises:
         NotFound, Forbidden, or Unprocessable: the dossier is closed.
     """
+    if source_of(version, services) is not None:
+        to_see(call, version, services)
+        raise Forbidden("This resource was derived from a document and changes with it alone.", code="business-rule")
     if version.type == "DocumentReference" and call.caller.actor not in (Actor.ADMIN, Actor.DELEGATE):
         _see_document(call.caller, version, Op.UPDATE_LABEL, services)
     else:
@@ -166,7 +186,30 @@ def _read_in_record(caller: Caller, version: Version, services: Services) -> All
     if patient is None:
         raise hidden(version.type)
     decision = entered(caller, Op.READ, patient, services, type_=version.type)
+    _see_source(caller, version, services)
     return Allowed(patient=patient, details=grounds(caller, decision, services))
+
+
+def _see_source(caller: Caller, version: Version, services: Services) -> None:
+    """A resource that was derived from a document is hidden with it."""
+    source = source_of(version, services)
+    if source is None:
+        return
+    document = services.store.read(Key("DocumentReference", source.partition("/")[2]))
+    if document is None:
+        raise hidden(version.type)
+    try:
+        _see_document(caller, document, Op.READ, services)
+    except (Forbidden, NotFound, Gone):
+        raise hidden(version.type) from None
+
+
+def source_of(version: Version, services: Services) -> str | None:
+    """Return the document (`DocumentReference/id`) that a resource was derived from, None for any other resource."""
+    judged = version if version.body else gather.last_content(version, services)
+    if LINK.encode() not in judged.body:
+        return None
+    return derived_from(parse_stored(judged.body))
 
 
 def _read_document(caller: Caller, version: Version, services: Services) -> Allowed:

@@ -62,7 +62,12 @@ MODIFIERS = {
 }
 MODES = ("full", "normative", "terminology")
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
-PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+PATCH_FORMATS = (
+    "application/json-patch+json",
+    "application/fhir+json",
+    "application/fhir+xml",
+    "application/xml-patch+xml",
+)
 
 
 def metadata(call: Call, services: Services) -> Answer:
@@ -115,7 +120,7 @@ def _terminology(services: Services) -> Json:
 @lru_cache(maxsize=8)
 def statement(services: Services) -> Json:
     """Return the CapabilityStatement of this server."""
-    types = sorted(services.structures.resource_types)
+    types = list(services.types)
     return {
         "resourceType": "CapabilityStatement",
         "id": "fhir-dmp",
@@ -154,8 +159,10 @@ def _rest(types: list[str], services: Services) -> Json:
 
 def _security(services: Services) -> Json:
     service = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
+    told: Json = {"extension": list(services.oauth_uris)} if services.oauth_uris else {}
     return {
-        "cors": bool(services.settings.server.allowed_origins),
+        **told,
+        "cors": True,
         "service": [{"coding": [service], "text": "OAuth 2 bearer tokens with SMART scopes"}],
         "description": "Every request but this one needs a signed access token; every access is decided and audited.",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 
 from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.errors import ConfigurationError, Unavailable
@@ -50,12 +51,13 @@ class MatrixShelf:
         Raises:
             Unavailable: the activated matrix is damaged.
         """
-        return facts.get(MATRIX, (MATRIX,), store, now_ms, lambda: (self._load(store) or started, PLUS_INFINITY))
+        return facts.get(MATRIX, (MATRIX,), store, now_ms, lambda: (self._load(store, started), PLUS_INFINITY))
 
-    def _load(self, store: ResourceStore) -> Matrix | None:
+    def _load(self, store: ResourceStore, started: Matrix) -> Matrix:
         version = store.read(MATRIX_KEY)
         if version is None or version.deleted:
-            return None
+            return started
         if self._held is None or self._held[0] != version.seq:
-            self._held = (version.seq, activated(version))
+            settled = replace(activated(version), training_like_profession=started.training_like_profession)
+            self._held = (version.seq, settled)
         return self._held[1]

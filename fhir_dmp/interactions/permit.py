@@ -19,7 +19,7 @@ from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
 from fhir_dmp.fhir.resource import Json, parse_stored, same_content
 from fhir_dmp.identity.caller import Actor
-from fhir_dmp.interactions import authorise, gather
+from fhir_dmp.interactions import authorise, gather, granular
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.remembered import MATRIX_KEY
@@ -77,7 +77,10 @@ def to_write(
     Raises:
         Forbidden, NotFound: the caller may not. Unprocessable: nobody may change that.
     """
-    authorise.need(call.caller, LETTERS[interaction], type_, services)
+    letter = LETTERS[interaction]
+    authorise.need(call.caller, letter, type_, services)
+    if not all(granular.covers_content(call.caller, letter, each, services) for each in (before, after) if each):
+        raise granular.insufficient(letter, type_)
     intent = _Intent(interaction, type_, before, after, current)
     if type_ == "DocumentReference":
         return _document(call, intent, services)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from fhir_dmp.documents.derived import is_derived
 from fhir_dmp.documents.submission import Plan, Reply, Submitter, plan, survey
 from fhir_dmp.errors import BadRequest, TooLarge
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.interactions import authorise, masks, record, submit
+from fhir_dmp.interactions import authorise, derive, masks, record, submit
 from fhir_dmp.interactions.bundle_entries import preferred, written
 from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan as WritePlan
-from fhir_dmp.interactions.write import checked, commit
+from fhir_dmp.interactions.write import checked, commit, conforming
 from fhir_dmp.ports import Key, Require, Version
 
 _SHAPES = ("DocumentReference", "List", "Binary", "Bundle")
@@ -39,8 +40,11 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     found = submit.gathered(call, needs, blobs, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
     decided = plan(submission, found, services.documents, submitter)
+    submit.within_scopes(call, decided.drafts, services)
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
+    conforming(decided.drafts, services)
+    decided = derive.completed(decided, services)
     versions = _commit(call, decided, services)
     return _answer(call, decided, versions, services)
 
@@ -71,7 +75,7 @@ def _commit(call: Call, decided: Plan, services: Services) -> dict[Key, Version]
             "iti-65",
             services,
             patient=decided.patient,
-            what=[f"{draft.type}/{draft.id}" for draft in decided.drafts],
+            what=[f"{draft.type}/{draft.id}" for draft in decided.drafts if not is_derived(draft)],
         )
     ]
     write = WritePlan(

@@ -16,7 +16,7 @@ from email.message import EmailMessage
 from ipaddress import ip_address
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from fhir_dmp.errors import ConfigurationError, MailRefused, MailUnavailable, Problem
+from fhir_dmp.errors import ConfigurationError, MailRefused, MailUnavailable, Problem, RecipientRefused
 
 _WHERE = "mail.smtp_url"
 _PORTS = {"smtp": 587, "smtps": 465}
@@ -117,6 +117,8 @@ def _told() -> Iterator[None]:
         yield
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
+        if codes and min(codes) >= 500:
+            raise RecipientRefused(f"The mail server takes no mail for this address (SMTP {min(codes)}).") from error
         raise _refusal(min(codes, default=450)) from error
     except smtplib.SMTPResponseException as error:
         raise _refusal(error.smtp_code) from error

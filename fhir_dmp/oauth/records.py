@@ -230,8 +230,8 @@ def _referencing(reading: _Reading) -> Referencing | None:
         return None
     inner = _Reading(values)
     found = Referencing(
-        decision=inner.text("decision", required=True),
-        date=inner.text("date", required=True, most=10),
+        decision=inner.text("decision"),
+        date=inner.text("date", most=10),
         finality=inner.code("finality", Finality),
         read_classes=inner.texts("read_classes") if "read_classes" in values else None,
         write_classes=inner.texts("write_classes") if "write_classes" in values else None,
@@ -270,10 +270,12 @@ def _check_signing_in(client: Client, reading: _Reading) -> None:
 
 def _check_proof(client: Client, reading: _Reading) -> None:
     keys: Sequence[object] = [each for each in (client.jwks, client.jwks_uri) if each]
-    if client.method is Method.JWT and len(keys) != 1:
+    if client.method is Method.JWT and not keys:
         reading.problem("jwks", "private_key_jwt needs either jwks or jwks_uri")
-    if client.method is not Method.JWT and keys:
-        reading.problem("jwks", "only with private_key_jwt")
+    if client.method not in (Method.JWT, Method.TLS) and keys:
+        reading.problem("jwks", "only with private_key_jwt or tls_client_auth")
+    if len(keys) > 1:
+        reading.problem("jwks", "give either jwks or jwks_uri")
     if client.jwks_uri and not client.jwks_uri.startswith("https://"):
         reading.problem("jwks_uri", "must be https")
     if client.method is Method.TLS and client.certificate is None:

@@ -30,6 +30,7 @@ class Registry:
         self._clock = clock
         self._lock = Lock()
         self._seen: dict[str, tuple[int, Client | None]] = {}
+        self._origins: tuple[int, frozenset[str]] = (0, frozenset())
 
     def get(self, client_id: str) -> Client | None:
         """Return the client, at most REMEMBERED_MS old, or None."""
@@ -63,6 +64,14 @@ class Registry:
             after = page[-1].key
         return tuple(found)
 
+    def has_origin(self, origin: str) -> bool:
+        """Say whether web pages of some client that may be served come from this origin (CORS)."""
+        now = self._clock.now_ms()
+        if not 0 <= now - self._origins[0] < REMEMBERED_MS:
+            found = frozenset(each for client in self.all() if client.is_active for each in client.allowed_origins)
+            self._origins = (now, found)
+        return origin in self._origins[1]
+
     def add(self, client: Client) -> None:
         """Register a client.
 
@@ -74,7 +83,7 @@ class Registry:
             self._state.put(record, self._clock.now_ms(), expected=0)
         except StateConflict as error:
             raise Conflict(f"The client '{client.client_id}' exists already.", code="duplicate") from error
-        self._seen.pop(client.client_id, None)
+        self._forget(client.client_id)
 
     def change(self, client: Client) -> None:
         """Replace what is registered under the client's id.
@@ -87,7 +96,11 @@ class Registry:
             raise NotFound(f"There is no client '{client.client_id}'.")
         record = replace(_record(client), tags=found[1].tags)
         self._state.put(record, self._clock.now_ms(), expected=found[1].version)
-        self._seen.pop(client.client_id, None)
+        self._forget(client.client_id)
+
+    def _forget(self, client_id: str) -> None:
+        self._seen.pop(client_id, None)
+        self._origins = (0, frozenset())
 
 
 def _record(client: Client) -> StateRecord:

@@ -68,6 +68,12 @@ STRUCTURE = "urn:oid:1.2.250.1.71.4.2.2"
 _RPPS = {"https://rpps.esante.gouv.fr", "http://rpps.fr"}
 _FINESS = {"https://finess.esante.gouv.fr", "http://finess.sante.gouv.fr"}
 _SIRENE = {"https://sirene.fr", "http://sirene.fr"}
+_ADELI_PRACTICE = "https://adelirang.esante.gouv.fr"
+_RPPS_PRACTICE = "https://rppsrang.esante.gouv.fr"
+#: Both practice numbers under their older name; their lengths tell them apart.
+_PRACTICES = "urn:oid:1.2.250.1.213.1.6.4.3"
+#: RPPS (11) and a rank of two digits, where others write three.
+_SHORT_RANK = 13
 
 
 def canonical_system(system: str) -> str:
@@ -82,6 +88,10 @@ def canonical_identifier(system: str, value: str) -> tuple[str, str]:
     ('urn:oid:1.2.250.1.71.4.2.1', '899700218896')
     >>> canonical_identifier("https://finess.esante.gouv.fr", "750100125")
     ('urn:oid:1.2.250.1.71.4.2.2', '1750100125')
+    >>> canonical_identifier("https://rppsrang.esante.gouv.fr", "0123456789009")
+    ('urn:oid:1.2.250.1.71.4.2.2', '401234567890009')
+    >>> canonical_identifier("urn:oid:1.2.250.1.213.1.6.4.3", "75901234501")
+    ('urn:oid:1.2.250.1.71.4.2.2', '075901234501')
     >>> canonical_identifier("urn:ietf:rfc:3986", "1.2.250.1.999.1")
     ('urn:ietf:rfc:3986', 'urn:oid:1.2.250.1.999.1')
     """
@@ -91,8 +101,19 @@ def canonical_identifier(system: str, value: str) -> tuple[str, str]:
         return STRUCTURE, f"1{value}"
     if system in _SIRENE and value.isdigit():
         return STRUCTURE, f"{2 if len(value) == 9 else 3}{value}"
+    if system in (_ADELI_PRACTICE, _RPPS_PRACTICE, _PRACTICES):
+        return STRUCTURE, _practice(value)
+    if system == STRUCTURE and value[:1] == "4" and value.isdigit() and len(value) == 1 + _SHORT_RANK:
+        return STRUCTURE, _practice(value[1:])
     if system == "urn:ietf:rfc:3986" and value[:1].isdigit() and value.replace(".", "").isdigit():
         return system, f"urn:oid:{value}"
     if system == "urn:ietf:rfc:3986" and value.lower().startswith("urn:uuid:"):
         return system, value.lower()
     return system, value
+
+
+def _practice(number: str) -> str:
+    """Return the StructIdNat of a practice: 4 and RPPS with a rank of three digits, or 0 and the ADELI number."""
+    if not number.isdigit() or len(number) < _SHORT_RANK:
+        return f"0{number}"
+    return f"4{number[:11]}{number[11:].zfill(3)}"

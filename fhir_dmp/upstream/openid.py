@@ -8,6 +8,7 @@ fetched without following redirects, with a time limit and a size limit.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.errors import ConfigurationError, Problem, Unavailable
 from fhir_dmp.identity.upstream import UpstreamIdentity, reaches
 from fhir_dmp.ports import Clock, SignInFailed, SignInSecrets
 
@@ -36,6 +37,9 @@ JWKS_LIFE_S: Final = 3600
 #: An unknown `kid` causes a fetch of the keys at most so often.
 FORCED_FETCH_S: Final = 60
 LEEWAY_S: Final = 30
+#: How long the answer about a token of somebody else is believed, and how many are remembered.
+VOUCHED_S: Final = 60
+MOST_VOUCHED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class OpenIdProvider:
         self._metadata: tuple[float, Mapping[str, Any]] | None = None
         self._keys: tuple[float, KeySet] | None = None
         self._forced_at = float("-inf")
+        self._vouched: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     @property
     def name(self) -> str:
@@ -141,6 +146,48 @@ class OpenIdProvider:
             return None
         query = {"id_token_hint": id_token, "state": state, "post_logout_redirect_uri": return_to}
         return f"{_endpoint(metadata, 'end_session_endpoint')}?{urlencode(query)}"
+
+    def introspect(self, token: str) -> Mapping[str, Any] | None:
+        """Return what the provider says of an access token that somebody else obtained: introspection and userinfo.
+
+        None when it is not active (any more). The answer is remembered for a minute at most.
+
+        Raises:
+            Unavailable: the provider does not answer, or speaks of two persons.
+        """
+        now, key = self._clock.now_ms() / 1000, hashlib.sha256(token.encode()).hexdigest()
+        with self._lock:
+            known = self._vouched.get(key)
+        if known is not None and now < known[0]:
+            return known[1]
+        try:
+            found = self._introspected(token)
+        except SignInFailed as error:
+            raise Unavailable("The identity provider cannot be asked about the token now.") from error
+        if found is None:
+            return None
+        expires = found.get("exp")
+        until = min(now + VOUCHED_S, expires if isinstance(expires, int | float) else now + VOUCHED_S)
+        with self._lock:
+            self._vouched = {name: kept for name, kept in self._vouched.items() if now < kept[0]}
+            if len(self._vouched) < MOST_VOUCHED:
+                self._vouched[key] = (until, found)
+        return found
+
+    def _introspected(self, token: str) -> Mapping[str, Any] | None:
+        metadata = self._discovered()
+        told = _fetched(
+            "POST",
+            _endpoint(metadata, "introspection_endpoint"),
+            data={"token": token, "token_type_hint": "access_token"},
+            auth=(self._relation.client_id, self._relation.client_secret),
+        )
+        if told.get("active") is not True:
+            return None
+        person = self._userinfo(metadata, token)
+        if told.get("sub") not in (None, person.get("sub")):
+            raise SignInFailed("userinfo speaks of somebody else than the introspection.")
+        return {**told, **person}
 
     # --- what is fetched ---------------------------------------------------------------------------------------------
 

@@ -95,13 +95,13 @@ def test_a_person_holds_the_role_of_medecin_traitant_once(world: World, dossier:
     assert len(consents(dossier, "mt")) == 1
 
 
-def app_of(dossier: Dossier, **more: object) -> Client:
+def app_of(dossier: Dossier, **more: str) -> Client:
     """Return the patient's catalogue application."""
-    caller = Caller(Actor.PATIENT, "account", client=APP, patient=dossier.id, app=APP)
+    caller = Caller(Actor.PATIENT, "account", client=APP, patient=dossier.id, app=APP, **more)  # type: ignore[arg-type]
     return dossier.world.as_(caller)
 
 
-def grant(dossier: Dossier) -> Json:
+def grant(dossier: Dossier, **extensions: str) -> Json:
     """Let the patient agree to the application, as the consent page does."""
     role = samples.consent_actor("x")["role"]
     consent = samples.consent(
@@ -110,7 +110,11 @@ def grant(dossier: Dossier) -> Json:
         actor=[{"role": role, "reference": {"reference": f"Device/{APP}"}}],
         purpose=[{"system": ACT_REASON, "code": "PATRQT"}],
     )
-    answer = dossier.world.admin.post("/Consent", consent)
+    base = "https://dmp-fhir.example/ig/StructureDefinition/dmp-"
+    consent["extension"] = [{"url": base + name, "valueString": value} for name, value in extensions.items()]
+    answer = dossier.world.admin.post(
+        "/Consent", consent if extensions else {k: v for k, v in consent.items() if k != "extension"}
+    )
     assert answer.status == 201, answer.body
     return answer.json
 
@@ -151,3 +155,23 @@ def test_an_access_by_break_glass_ends_after_ten_minutes_whatever_its_token_says
         assert_refused(dossier.search(usual), 403, "authorisation-missing")  # other tokens live on
     finally:
         world.clock.time_ms = now
+
+
+@pytest.mark.statement("security P-40", "security P-1 D15")
+def test_an_application_keeps_to_the_scopes_and_the_purpose_that_were_agreed_to(dossier: Dossier) -> None:
+    id_ = dossier.submit()
+    scopes = "launch/patient patient/DocumentReference.rs patient/Binary.r"
+    agreed = grant(dossier, **{"granted-scopes": scopes, "finality": "suivi"})
+    app = app_of(dossier, finality="suivi")
+    assert dossier.found(app) == [id_]
+    for path in (f"/Observation?patient=Patient/{dossier.id}", f"/Consent?patient=Patient/{dossier.id}"):
+        assert_refused(app.get(path), 403, "scope")
+    answer = app.get(f"/DocumentReference?{dossier.criterion}&_revinclude=List:item")
+    assert {each["resource"]["resourceType"] for each in answer.json["entry"]} == {"DocumentReference"}
+    assert_refused(dossier.search(app_of(dossier, finality="recherche")), 403, "app-not-granted")
+    # Narrowed by the patient: the token that is out is narrower from the next request on.
+    extension = [each for each in agreed["extension"] if "granted" in each["url"]]
+    narrowed = {**agreed, "extension": [{**extension[0], "valueString": "patient/Observation.rs"}]}
+    assert dossier.holder.put(f"/Consent/{agreed['id']}", narrowed, If_Match='W/"1"').status == 200
+    assert_refused(dossier.search(app), 403, "scope")
+    assert app.get(f"/Observation?patient=Patient/{dossier.id}").status == 200

@@ -153,10 +153,12 @@ def test_the_same_person_twice_in_a_file_is_one_dossier(world: World) -> None:
     assert states(run(world, person, person, weeks=0)) == ["opened", "open"]
 
 
-def test_hundreds_of_people_are_opened_and_a_second_run_changes_nothing(world: World) -> None:
-    everybody = [samples.patient(next_ins()) for _ in range(450)]
-    assert states(run(world, *everybody[:130], weeks=0)) == ["opened"] * 130  # as far as an interrupted run came
-    assert states(run(world, *everybody, weeks=0)) == ["open"] * 130 + ["opened"] * 320
+def test_hundreds_of_people_are_opened_and_a_second_run_changes_nothing(world: World, store_kind: str) -> None:
+    count, done_before = (450, 130) if store_kind == "sqlite" else (12, 5)  # a commit on the wire takes a while
+    everybody = [samples.patient(next_ins()) for _ in range(count)]
+    assert states(run(world, *everybody[:done_before], weeks=0)) == ["opened"] * done_before  # as far as it came
+    expected = ["open"] * done_before + ["opened"] * (count - done_before)
+    assert states(run(world, *everybody, weeks=0)) == expected
     with nothing_stored(world):
         assert set(states(run(world, *everybody, weeks=0))) == {"open"}
     for patient in everybody[::90]:

@@ -18,12 +18,16 @@ USER, PASSWORD = "dmp", "mot de passe"
 
 
 class Mailbox:
-    """Accepts every message, except for the recipients in `refusals` (address -> SMTP answer)."""
+    """Accepts every message, except for the recipients in `refusals` (address -> SMTP answer).
+
+    answers: to give to the next messages instead; "break" keeps the message and cuts the connection without answer.
+    """
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.recipients: list[str] = []
         self.refusals: dict[str, str] = {}
+        self.answers: list[str] = []
         self.secure: list[bool] = []
         self.port = 0
 
@@ -37,9 +41,14 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:
         """Keep a message."""
         assert isinstance(envelope.content, bytes)
+        answer = self.answers.pop(0) if self.answers else ""
+        if answer and answer != "break":
+            return answer
         self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
         self.recipients += envelope.rcpt_tos
         self.secure.append(session.ssl is not None)
+        if answer == "break":
+            server.transport.abort()
         return "250 kept"
 
 

@@ -179,6 +179,7 @@ def create(issuer: str) -> Flask:
                 "token_endpoint": f"{issuer}/token",
                 "userinfo_endpoint": f"{issuer}/userinfo",
                 "jwks_uri": f"{issuer}/certs",
+                "introspection_endpoint": f"{issuer}/introspect",
                 "end_session_endpoint": f"{issuer}/logout",
                 "response_types_supported": ["code"],
                 "subject_types_supported": ["public"],
@@ -227,6 +228,17 @@ def create(issuer: str) -> Flask:
             return Response(jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key), mimetype="application/jwt")
         return jsonify(claims)
 
+    @app.post("/introspect")
+    def introspect() -> Any:
+        sent = request.authorization
+        if sent is None or (sent.username, sent.password) != (CLIENT_ID, CLIENT_SECRET):
+            return Response(status=401)
+        login = provider.tokens.get(request.form.get("token", ""))
+        if login is None or "expired" in provider.faults:
+            return jsonify({"active": False})
+        acr = "eidas0" if "acr" in provider.faults else "eidas1"
+        return jsonify({"active": True, "sub": PEOPLE[login]["sub"], "acr": acr})
+
     @app.get("/logout")
     def logout() -> Any:
         return redirect(f"{request.args['post_logout_redirect_uri']}?state={request.args.get('state', '')}")
@@ -234,7 +246,11 @@ def create(issuer: str) -> Flask:
     @app.post("/control")
     def control() -> Response:
         """Set the faults to make; `rotate` replaces the key once."""
-        provider.faults = set(request.get_json().get("faults", ()))
+        asked = request.get_json()
+        if "token" in asked:  # an access token of somebody who signed in to another software
+            provider.tokens[asked["token"]] = asked["login"]
+            return jsonify({})
+        provider.faults = set(asked.get("faults", ()))
         if "rotate" in provider.faults:
             provider.keys.insert(0, RSAKey.generate_key(2048, auto_kid=True))
             del provider.keys[2:]

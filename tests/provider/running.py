@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,12 @@ class Running:
         """Set the faults of the next answers; return how often the keys were fetched until now."""
         fetched: int = requests.post(f"{self.issuer}/control", json={"faults": faults}, timeout=5).json()["fetches"]
         return fetched
+
+    def token_of(self, login: str) -> str:
+        """Return an access token of somebody who signed in to another software."""
+        token = secrets.token_urlsafe(24)
+        requests.post(f"{self.issuer}/control", json={"token": token, "login": login}, timeout=5).raise_for_status()
+        return token
 
     def sign_in(self, url: str, login: str) -> dict[str, str]:
         """Do what a browser does at the provider: choose a person; return the parameters of the callback."""

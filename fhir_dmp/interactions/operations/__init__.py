@@ -9,6 +9,7 @@ from fhir_dmp.errors import MethodNotAllowed, NotFound
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.operations import (
+    access_history,
     dmp_autoriser,
     dmp_bloquer,
     dmp_debloquer,
@@ -18,7 +19,9 @@ from fhir_dmp.interactions.operations import (
     dmp_reactiver,
     dmp_revoquer,
     dmp_verifier_acces,
+    notifications,
 )
+from fhir_dmp.interactions.operations.convert import cda_to_fhir, fhir_to_cda
 from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
 from fhir_dmp.interactions.operations.docref import docref
@@ -107,11 +110,24 @@ OPERATIONS: dict[str, Operation] = {
         _on_dossier("dmp-verifier-acces", dmp_verifier_acces.check_access, dmp_verifier_acces.KIND),
         _on_dossier("dmp-opposition", dmp_opposition.oppose, dmp_opposition.KIND),
         Operation(
+            "access-history",
+            access_history.access_history,
+            frozenset({"instance"}),
+            frozenset({"Patient"}),
+            ("GET", "POST"),
+            kind=access_history.KIND,
+        ),
+        _on_dossier("notifications", notifications.notifications, notifications.KIND, "instance"),
+        Operation(
             "validate",
             validate,
             frozenset({"type", "instance"}),
             frozenset({ANY}),
             definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        ),
+        Operation("cda-to-fhir", cda_to_fhir, frozenset({"type", "instance"}), frozenset({"Binary"})),
+        Operation(
+            "fhir-to-cda", fhir_to_cda, frozenset({"type"}), frozenset({"Binary", "Bundle", "DocumentReference"})
         ),
         Operation(
             "meta",
@@ -192,7 +208,7 @@ def operation(call: Call, services: Services) -> Answer:
     found = OPERATIONS.get(name)
     level = {1: "system", 2: "type", 3: "instance"}.get(len(call.path), "")
     type_ = call.path[0] if len(call.path) > 1 else ""
-    if len(call.path) > 1 and not services.structures.is_resource(type_):
+    if len(call.path) > 1 and not services.is_offered(type_):
         raise NotFound("This server has no such resource type.", code="not-supported")
     if found is None or level not in found.levels or not (level == "system" or found.on(type_)):
         raise NotFound("There is no such operation here; /metadata lists those offered.", code="not-supported")

@@ -15,7 +15,7 @@ from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.interactions import authorise, record, scoping
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.include import Found
 from fhir_dmp.interactions.operations.primitives import Given, Pairs, given
@@ -202,7 +202,8 @@ def _found(call: Call, ask: Ask, wanted: Wanted, services: Services) -> tuple[Pa
             each=tuple((allowed | each).items()),
         )
     )
-    return page, scope.release(page.versions), scope.grounds.get(wanted.patient, ())
+    shown = [found for found in scope.release(page.versions) if authorise.may_read(call.caller, found[0], services)]
+    return page, shown, scope.grounds.get(wanted.patient, ())
 
 
 def _entry(call: Call, version: Version, body: bytes, mode: str) -> Entry:
