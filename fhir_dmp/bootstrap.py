@@ -357,10 +357,10 @@ class LiveProfiles:
     def _loaded(self) -> Profiles:
         added = [each for package in packages.added(self._folder) for each in package.resources]
         resources = [*definitions.conformance(self._canonical_base), *added]
-        return Profiles(self.base, resources, LoadedValueSets(self.base, resources, _in_packaged))
+        return Profiles(self.base, resources, LoadedValueSets(self.base, resources, in_packaged))
 
 
-def _in_packaged(url: str, system: str | None, code: str) -> bool | None:
+def in_packaged(url: str, system: str | None, code: str) -> bool | None:
     """Ask the terminology that comes with the server."""
     source = definitions.terminology()
     found = source.value_set(url)
