@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from os import urandom
 from pathlib import Path
@@ -33,6 +34,7 @@ from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavaila
 from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
+from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle, refused
@@ -199,6 +201,11 @@ class Wired(Services):
         return Guard(self.verifier, self.store.state, standing, self.clock)
 
     @cached_property
+    def admin_guard(self) -> Guard:
+        """The judge of administrators' tokens: the same keys, another audience."""
+        return replace(self.guard, verifier=replace(self.verifier, audience=f"{self.issuer}/admin"))
+
+    @cached_property
     def authority(self) -> Authority:
         """The authorization server."""
         folder, security = keyring.folder_of(self.settings), self.settings.security
@@ -208,7 +215,7 @@ class Wired(Services):
             self.clients,
             self.guard.standing,
             ClientKeys(Fetcher(security.allowed_private_hosts, security.ca_file)),
-            keyring.signing_keys(folder, "id-token"),
+            keyring.LiveKeys(folder, "id-token", lambda: self.clock.now_ms() / 1000),
             keyring.secret(folder, "refresh"),
             psc.introspect if psc is not None else None,
         )
@@ -274,12 +281,29 @@ class Wired(Services):
         self.store.close()
 
 
+#: Variables by which libraries switch protections off, for development: never beside a record.
+DEVELOPMENT_SWITCHES = ("AUTHLIB_INSECURE_TRANSPORT", "FLASK_DEBUG", "WERKZEUG_DEBUG_PIN", "PYTHONHTTPSVERIFY")
+
+
+def refuse_development_switches(environ: Mapping[str, str]) -> None:
+    """Refuse to start where the environment switches a protection off. [security H-21]
+
+    Raises:
+        ConfigurationError: names the variable.
+    """
+    for name in DEVELOPMENT_SWITCHES:
+        harmless = environ.get(name, "") in (("1", "") if name == "PYTHONHTTPSVERIFY" else ("0", ""))
+        if not harmless:
+            raise ConfigurationError(Problem(name, "switches a protection off", "remove it from the environment"))
+
+
 def build(settings: Settings, *, store: ResourceStore | None = None, clock: Clock | None = None) -> Wired:
     """Wire the whole server from its settings; `store` and `clock` replace what the settings would open.
 
     Raises:
         ConfigurationError: a setting cannot be used. StoreUnavailable: the store cannot be reached.
     """
+    refuse_development_switches(os.environ)
     folder = keyring.folder_of(settings)
     zone = zone_of(settings.server.timezone)
     base, issuer = public_urls(settings)
@@ -296,7 +320,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         zone=zone,
         base=base,
         issuer=issuer,
-        registry=profiles.registry(),
+        registry=profiles.registry().without(_switched_off(settings, profiles.base.structures)),
         structures=profiles.base.structures,
         packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
@@ -306,7 +330,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         site=Site(socket.gethostname()),
         cursor_key=keyring.secret(folder, "cursors"),
         verifier=Verifier(
-            keyring.signing_keys(folder),
+            keyring.LiveKeys(folder, "access-token", lambda: ticking.now_ms() / 1000),
             issuer,
             base,
             settings.security.token_leeway_s,
@@ -314,6 +338,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         ),
         profiles=profiles,
         judging=Policy.read(settings.validation.mode, settings.validation.types, settings.validation.minimum),
+        cda=definitions.cda_knowledge,
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
         oauth_uris=tuple(oauth_uris(issuer)),
@@ -382,6 +407,26 @@ def witness_of(settings: Settings, *, given: bool = False) -> Path | None:
         path = Path(rest.removeprefix("///"))
         return path.with_name(path.name + "-checkpoints.jsonl")
     return keyring.folder_of(settings) / f"checkpoints-{urlsplit(settings.store.url).path.strip('/') or 'dmp'}.jsonl"
+
+
+#: What the record itself is made of: these types cannot be switched off.
+_RECORD = """AuditEvent Basic Binary Bundle CareTeam Consent DocumentReference List OperationOutcome Organization
+    Parameters Patient Person Practitioner PractitionerRole Provenance RelatedPerson"""
+NEEDED = frozenset(_RECORD.split())
+
+
+def _switched_off(settings: Settings, structures: Structures) -> frozenset[str]:
+    """Return the resource types that this deployment does not offer.
+
+    Raises:
+        ConfigurationError: something that is no resource type, or one that the record is made of.
+    """
+    for name in settings.server.types_off:
+        if not structures.is_resource(name):
+            raise ConfigurationError(Problem("server.types_off", f"'{name}' is no resource type of FHIR R4"))
+        if name in NEEDED:
+            raise ConfigurationError(Problem("server.types_off", f"{name} is part of the record and stays on"))
+    return frozenset(settings.server.types_off)
 
 
 class BatchedTrail:

@@ -9,9 +9,11 @@ from typing import Any
 
 import orjson
 
+from fhir_dmp.cda.knowledge import Knowledge, load
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.search.parameters import Registry, build_registry
+from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.packaged import Packaged, packaged
 from fhir_dmp.validation.base import DEFINITIONS, Base
 
@@ -119,3 +121,10 @@ def terminology() -> Packaged:
     """Return the terminology that comes with the server; what is made of it is made when first asked."""
     structures, beyond = load_json(TABLE), load_json(DEFINITIONS)
     return packaged(each_json, (structures["codes"], beyond["codes"]))
+
+
+@cache
+def cda_knowledge() -> Knowledge:
+    """Return what mappings/ says about CDA; read when the first document asks for it."""
+    mappings = [content for folder in ("header", "entries") for _, content in each_json(f"mappings/{folder}")]
+    return load(Codes.load(load_json), mappings, load_json("mappings/cda.json"))

@@ -52,6 +52,7 @@ class Server:
         "enforced", "`open`: no token needed, on a loopback address only", choices=("enforced", "open")
     )
     access_log: bool = _setting(True, "write a line to stderr for each FHIR request")
+    types_off: tuple[str, ...] = _setting((), "resource types that are not offered, such as `Claim,Invoice`")
     trusted_proxies: tuple[str, ...] = _setting((), "addresses of proxies whose Forwarded headers are believed")
 
 
@@ -76,6 +77,7 @@ class Documents:
     mask_plus_invisible: bool = _setting(True, "allow MASQUE_PS and INVISIBLE_PATIENT together")
     clock_skew_minutes: int = _setting(5, "how far in the future a submission may be dated")
     fhir_documents: bool = _setting(True, "accept native FHIR documents (Bundle of type document)")
+    extract: bool = _setting(False, "store what a submitted CDA says as resources of its own, beside it")
     operator_name: str = _setting("Opérateur du DMP", "name of the organisation that keeps the record")
     operator_oid: str = _setting("2.25.287306243198211374602197231406178533376", "OID of this system (ihe-sourceId)")
     default_count: int = _setting(50, "page size of document searches when _count is absent")
@@ -187,6 +189,7 @@ class Limits:
     existence_per_hour: int = _setting(0, "times that one professional may look a patient up")
     existence_per_hour_structure: int = _setting(0, "times that one structure may look a patient up")
     access_history_per_minute: int = _setting(0, "histories of accesses ($access-history) of one user")
+    tokens_per_minute: int = _setting(0, "requests of one client to the token, introspection and revocation endpoints")
     failures_per_minute: int = _setting(0, "requests without a usable token from one address")
     break_glass_per_day: int = _setting(0, "emergency accesses (tokens) of one professional in a day")
 

@@ -77,6 +77,7 @@ def open_all(file: Path, opposition_weeks: int, announced: datetime | None, repo
         for outcome in people(_call(services), _persons(file), campaign, services):
             counts[outcome.status] += 1
             lines.write(_line(outcome) + "\n")
+            lines.flush()  # whoever watches sees how far it came
             progress.advance(1)
         progress.finish()
     for state in _STATES:

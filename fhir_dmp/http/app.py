@@ -9,7 +9,7 @@ from typing import Any
 from flask import Flask, Response, jsonify
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from fhir_dmp.http import health, html, metrics, oauth, openapi, pages
+from fhir_dmp.http import admin, health, html, metrics, oauth, openapi, pages
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.calls import MOUNT
 from fhir_dmp.http.fhir import FhirApplication
@@ -64,7 +64,9 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
 
     app.register_blueprint(pages.blueprint(services))
     _add_health(app, services)
-    app.register_blueprint(oauth.blueprint(services))
+    wire = oauth.Wire(services)
+    app.register_blueprint(oauth.blueprint(services, wire))
+    app.register_blueprint(admin.blueprint(services, wire))
     return app
 
 

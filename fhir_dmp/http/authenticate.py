@@ -13,7 +13,7 @@ from fhir_dmp.http.request import Environ
 from fhir_dmp.identity.caller import Actor, Caller, Scope
 from fhir_dmp.identity.tokens import refusal
 from fhir_dmp.oauth.certificates import Presented
-from fhir_dmp.oauth.guard import Guard
+from fhir_dmp.oauth.guard import Guard, Opened
 from fhir_dmp.ports import Clock
 
 #: How many verified tokens are remembered in each worker.
@@ -38,7 +38,10 @@ Authenticate = Callable[[Environ], Caller]
 
 def bearer(guard: Guard, clock: Clock, certificate: Callable[[Environ], Presented | None]) -> Authenticate:
     """Return the function that tells the caller from its token. certificate: that of the connection."""
-    open_token = lru_cache(maxsize=REMEMBERED)(guard.open)
+
+    @lru_cache(maxsize=REMEMBERED)
+    def open_token(token: str, generation: int) -> Opened:
+        return guard.open(token)
 
     def authenticate(environ: Environ) -> Caller:
         header: str = environ.get("HTTP_AUTHORIZATION", "")
@@ -47,7 +50,7 @@ def bearer(guard: Guard, clock: Clock, certificate: Callable[[Environ], Presente
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise refusal("The Authorization header must be: Bearer <token>.")
-        opened = open_token(token.strip())
+        opened = open_token(token.strip(), guard.verifier.keys.generation)
         bound = opened.grant.thumbprint is not None
         guard.check(opened, certificate(environ) if bound else None, clock.now_ms())
         return opened.grant.caller

@@ -15,6 +15,8 @@ from flask import Blueprint, Response, request
 
 from fhir_dmp.errors import StoreUnavailable, TooMany, Unavailable
 from fhir_dmp.http import cors, discovery
+from fhir_dmp.http.limits import RateLimits
+from fhir_dmp.http.meter import shared_meters
 from fhir_dmp.http.request import proxies, request_id_of
 from fhir_dmp.http.services import Services
 from fhir_dmp.oauth.authenticate import client_of
@@ -41,12 +43,14 @@ class Wire:
         self._proxies = proxies(server.trusted_proxies, services.base, base_follows_host=not server.base_url)
         self._certificate = self._proxies.certificate_from(services.settings.security.client_certificate_header)
         self._https = services.issuer.startswith("https:")
+        self._limits = RateLimits(services.settings.limits, shared_meters())
+        self._now_ms = services.clock.now_ms
         self.origins = cors.Origins(server.allowed_origins, services.clients.has_origin)
 
     def answered(self, answer: Answer, *, form: bool = True) -> Response:
         """Run one endpoint and turn what comes of it into JSON."""
         try:
-            values, status, headers = answer(self._request(form)), 200, {}
+            values, status, headers = answer(self.read(form=form)), 200, {}
         except OAuthError as error:
             values, status, headers = error.body, error.status, dict(error.headers)
         except TooMany as error:
@@ -54,8 +58,12 @@ class Wire:
         except (StoreUnavailable, Unavailable) as error:
             down = OAuthError("temporarily_unavailable", str(error))
             values, status, headers = down.body, down.status, {"Retry-After": "5"}
-        response = Response(json.dumps(values), status, {**_PRIVATE, **headers}, mimetype="application/json")
-        return self.shared(response)
+        return self.json(values, status, headers)
+
+    def json(self, values: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+        """Return a JSON answer that nobody keeps."""
+        content = json.dumps(values)
+        return self.shared(Response(content, status, {**_PRIVATE, **(headers or {})}, mimetype="application/json"))
 
     def shared(self, response: Response) -> Response:
         """Let the pages of registered clients read the answer."""
@@ -68,7 +76,12 @@ class Wire:
         response.headers.extend(cors.preflight(request.environ, self.origins, public=False))
         return response
 
-    def _request(self, form: bool) -> Request:
+    def read(self, *, form: bool) -> Request:
+        """Read the request, its form too when it has one.
+
+        Raises:
+            OAuthError: invalid_request; plain http where only https is served, parameters in the URL, no form.
+        """
         environ = request.environ
         if self._https and self._proxies.is_plain(environ):
             raise OAuthError(
@@ -77,12 +90,15 @@ class Wire:
             )
         if request.query_string:
             raise OAuthError("invalid_request", "Parameters are sent in the body, never in the URL.")
+        address = self._proxies.client(environ)
         return Request(
             parameters=read_form() if form else {},
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
             certificate=self._certificate(environ),
-            address=self._proxies.client(environ),
+            address=address,
             request_id=request_id_of(environ),
+            proven=lambda client_id: self._limits.proven(client_id, self._now_ms() / 1000),
+            failed=lambda: self._limits.failed(address, self._now_ms() / 1000),
         )
 
 
@@ -112,9 +128,8 @@ def read_form() -> dict[str, str]:
     return found
 
 
-def blueprint(services: Services) -> Blueprint:
+def blueprint(services: Services, wire: Wire) -> Blueprint:
     """Return the endpoints below /auth."""
-    wire = Wire(services)
     routes = Blueprint("oauth", __name__)
 
     @routes.post("/auth/token", provide_automatic_options=False)

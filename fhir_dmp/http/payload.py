@@ -25,6 +25,9 @@ from fhir_dmp.interactions.exchange import Payload
 from fhir_dmp.ports import BlobStore
 
 FORM = "application/x-www-form-urlencoded"
+#: The operation whose body is a CDA file, whatever stands around its ClinicalDocument.
+_CDA_IN = "$cda-to-fhir"
+_PLAIN_XML = ("application/xml", "text/xml")
 JSON_PATCH = "application/json-patch+json"
 XML_PATCH = "application/xml-patch+xml"
 ACCEPT_PATCH = f"{JSON_PATCH}, {FHIR_JSON}, {FHIR_XML}, {XML_PATCH}"
@@ -74,6 +77,8 @@ def read_payload(request: Request, body: Body, intake: Intake, strict: bool) -> 
     given = media_type(declared)
     if request.segments[:1] == ("Binary",) and not _is_operation(request) and request.method != "PATCH":
         return _content(given, declared, body, intake)
+    if request.segments[-1:] == (_CDA_IN,) and given.name in _PLAIN_XML:
+        return Payload(given.name, declared, raw=body.read())
     if not given.name:
         given, chunks = _guess(body, strict)
     else:

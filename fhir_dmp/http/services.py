@@ -45,6 +45,10 @@ class Services(Protocol):
         """The judge of bearer tokens."""
 
     @property
+    def admin_guard(self) -> Guard:
+        """The judge of administrators' tokens."""
+
+    @property
     def authority(self) -> Authority:
         """The authorization server."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import pyotp
@@ -32,8 +32,6 @@ TRIES: Final = 5
 _TOTP_STEP_S: Final = 30
 
 _hasher = PasswordHasher()
-#: Verified in place of the password of an account that does not exist, so that both take the same time.
-_NOBODYS = _hasher.hash(secrets.token_urlsafe(16))
 
 
 class AccountClass(StrEnum):
@@ -124,10 +122,16 @@ def hashed(password: str) -> str:
     return _hasher.hash(unicodedata.normalize("NFKC", password))
 
 
+@lru_cache(maxsize=1)
+def _nobodys() -> str:
+    """Return what is verified for an account that does not exist, so that both take the same time."""
+    return _hasher.hash("nobody has this password")
+
+
 def is_password(account: Account | None, typed: str) -> bool:
     """Check a password; for an account that does not exist or is disabled the same work is done, and it is wrong."""
     usable = account is not None and not account.disabled and bool(account.password)
-    known = account.password if account is not None and usable else _NOBODYS
+    known = account.password if account is not None and usable else _nobodys()
     try:
         _hasher.verify(known, unicodedata.normalize("NFKC", typed[:MAX_PASSWORD]))
     except (Argon2Error, InvalidHashError):
@@ -135,19 +139,9 @@ def is_password(account: Account | None, typed: str) -> bool:
     return usable
 
 
-def new_code() -> str:
-    """Return a code to send."""
-    return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-
-
 def code_digest(code: str, salt: str) -> str:
     """Return what is kept of a code that was sent."""
     return hmac.new(salt.encode(), code.encode(), hashlib.sha256).hexdigest()
-
-
-def new_totp() -> str:
-    """Return a new shared secret."""
-    return pyotp.random_base32()
 
 
 def totp_uri(account: Account, issuer: str) -> str:

@@ -16,7 +16,7 @@ from joserfc.errors import JoseError
 
 from fhir_dmp.errors import Unauthenticated
 from fhir_dmp.identity.caller import EMERGENCY_TTL_S, Actor, Caller, Mode
-from fhir_dmp.identity.keys import SigningKeys
+from fhir_dmp.identity.keys import Keys
 from fhir_dmp.identity.scopes import dump, parse
 from fhir_dmp.terminology.aliases import ACT_REASON, STRUCTURE, TRE_R248_ACCESS_MODE
 
@@ -115,7 +115,7 @@ def _present(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def sign(claims: Mapping[str, Any], keys: SigningKeys) -> str:
+def sign(claims: Mapping[str, Any], keys: Keys) -> str:
     """Return the signed token."""
     header = {"typ": TYPE, "alg": ALGORITHM, "kid": keys.current.kid}
     return jwt.encode(header, dict(claims), keys.current, algorithms=[ALGORITHM])
@@ -130,7 +130,7 @@ class Verifier:
     still this server's own.
     """
 
-    keys: SigningKeys
+    keys: Keys
     issuer: str
     audience: str
     leeway_s: int = 30

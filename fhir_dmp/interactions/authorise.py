@@ -15,6 +15,7 @@ from fhir_dmp.access.parties import local
 from fhir_dmp.access.refusal import hidden, refusal
 from fhir_dmp.access.types import Kind, type_access
 from fhir_dmp.access.visibility import visible
+from fhir_dmp.documents.derived import LINK, derived_from
 from fhir_dmp.errors import Forbidden, Gone, NotFound
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Actor, Caller
@@ -144,6 +145,9 @@ def to_change(call: Call, version: Version, services: Services) -> None:
     Raises:
         NotFound, Forbidden, or Unprocessable: the dossier is closed.
     """
+    if source_of(version, services) is not None:
+        to_see(call, version, services)
+        raise Forbidden("This resource was derived from a document and changes with it alone.", code="business-rule")
     if version.type == "DocumentReference" and call.caller.actor not in (Actor.ADMIN, Actor.DELEGATE):
         _see_document(call.caller, version, Op.UPDATE_LABEL, services)
     else:
@@ -182,7 +186,30 @@ def _read_in_record(caller: Caller, version: Version, services: Services) -> All
     if patient is None:
         raise hidden(version.type)
     decision = entered(caller, Op.READ, patient, services, type_=version.type)
+    _see_source(caller, version, services)
     return Allowed(patient=patient, details=grounds(caller, decision, services))
+
+
+def _see_source(caller: Caller, version: Version, services: Services) -> None:
+    """A resource that was derived from a document is hidden with it."""
+    source = source_of(version, services)
+    if source is None:
+        return
+    document = services.store.read(Key("DocumentReference", source.partition("/")[2]))
+    if document is None:
+        raise hidden(version.type)
+    try:
+        _see_document(caller, document, Op.READ, services)
+    except (Forbidden, NotFound, Gone):
+        raise hidden(version.type) from None
+
+
+def source_of(version: Version, services: Services) -> str | None:
+    """Return the document (`DocumentReference/id`) that a resource was derived from, None for any other resource."""
+    judged = version if version.body else gather.last_content(version, services)
+    if LINK.encode() not in judged.body:
+        return None
+    return derived_from(parse_stored(judged.body))
 
 
 def _read_document(caller: Caller, version: Version, services: Services) -> Allowed:

@@ -120,7 +120,7 @@ def _terminology(services: Services) -> Json:
 @lru_cache(maxsize=8)
 def statement(services: Services) -> Json:
     """Return the CapabilityStatement of this server."""
-    types = sorted(services.structures.resource_types)
+    types = list(services.types)
     return {
         "resourceType": "CapabilityStatement",
         "id": "fhir-dmp",

@@ -59,7 +59,7 @@ def included(
 
 def may_be_shown(caller: Caller, version: Version, patients: Sequence[str], services: Services) -> bool:
     """Say whether a resource may stand beside what was searched in these records (`Patient/id`)."""
-    if not authorise.may_read(caller, version, services):
+    if not services.is_offered(version.type) or not authorise.may_read(caller, version, services):
         return False
     if caller.is_admin:
         return True

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from fhir_dmp.documents.derived import is_derived
 from fhir_dmp.documents.submission import Plan, Reply, Submitter, plan, survey
 from fhir_dmp.errors import BadRequest, TooLarge
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.interactions import authorise, masks, record, submit
+from fhir_dmp.interactions import authorise, derive, masks, record, submit
 from fhir_dmp.interactions.bundle_entries import preferred, written
 from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call
@@ -43,6 +44,7 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
     conforming(decided.drafts, services)
+    decided = derive.completed(decided, services)
     versions = _commit(call, decided, services)
     return _answer(call, decided, versions, services)
 
@@ -73,7 +75,7 @@ def _commit(call: Call, decided: Plan, services: Services) -> dict[Key, Version]
             "iti-65",
             services,
             patient=decided.patient,
-            what=[f"{draft.type}/{draft.id}" for draft in decided.drafts],
+            what=[f"{draft.type}/{draft.id}" for draft in decided.drafts if not is_derived(draft)],
         )
     ]
     write = WritePlan(

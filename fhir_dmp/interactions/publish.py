@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from fhir_dmp.documents.derived import is_derived
 from fhir_dmp.documents.plans import Submitter
 from fhir_dmp.documents.publish import plan
 from fhir_dmp.documents.survey import survey_document
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.interactions import authorise, record, single, submit
+from fhir_dmp.interactions import authorise, derive, record, single, submit
 from fhir_dmp.interactions.changes import of_type
 from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
@@ -37,6 +38,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
     conforming(decided.drafts, services)
+    decided = derive.completed(decided, services)
     reply = decided.replies[0]
     issues = (*warnings, *reply.issues, *decided.issues)
     key = Key(reply.type, reply.id)
@@ -45,7 +47,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
         "iti-105",
         services,
         patient=decided.patient,
-        what=[f"{draft.type}/{draft.id}" for draft in decided.drafts] or [str(key)],
+        what=[f"{draft.type}/{draft.id}" for draft in decided.drafts if not is_derived(draft)] or [str(key)],
     )
     if not decided.drafts:
         record.keep(services, entry)

@@ -13,13 +13,14 @@ from datetime import date
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.dates import local_date
+from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions import gather
 from fhir_dmp.interactions.remembered import mark_of
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.patients.retention import due_on, kept_since
+from fhir_dmp.patients.retention import closed_on, due_on, kept_since
 from fhir_dmp.ports import MARK, Claim, Commit, HistoryQuery, Key, Version
-from fhir_dmp.search.query import Node, Search, SortKey, Term
+from fhir_dmp.search.query import AnyTerm, Node, Search, SortKey, Term
 
 PAGE = 200
 KIND = "purge"
@@ -39,6 +40,9 @@ def due(services: Services) -> Iterator[Due]:
     today = date.fromisoformat(local_date(services.clock.now_ms(), services.zone))
     years = services.settings.documents.retention_years
     for version in _all("Patient", Term("active=c:false"), services):
+        closed = closed_on(parse_stored(version.body))
+        if closed is None or due_on(closed, years) > today:
+            continue  # most of them, without a look at their Consents
         stored = gather.record_of(str(version.key), services.clock.now_ms(), services)
         if stored is None:
             continue
@@ -67,15 +71,23 @@ def destroy(found: Due, services: Services) -> int:
 
 def _batches(patient: str, services: Services) -> Iterator[list[Key]]:
     """Yield what belongs to a patient, contents before what names them, but for the Patient itself."""
-    node = Term(f"_compartment=r:{patient}")
-    members = services.compartments["Patient"]
     for type_ in sorted(services.store.types()):
-        if type_ == "Patient" or not members.get(type_):
-            continue
-        for page in _pages(type_, node, services):
-            own = [version for version in page if version.patient == patient]
+        node = _about(type_, patient, services)
+        for page in _pages(type_, node, services) if node else ():
+            own = [version for version in page if version.patient in (patient, None)]
             yield from _with_contents([version.key for version in own], patient, services)
     yield from _with_contents(services.store.deleted(patient), patient, services)
+
+
+def _about(type_: str, patient: str, services: Services) -> Node | None:
+    """Return what finds the resources about a patient; None for a type that is about nobody, and for the Patient."""
+    if type_ in ("Patient", "AuditEvent"):
+        return None
+    if services.compartments["Patient"].get(type_):
+        return Term(f"_compartment=r:{patient}")
+    # Task and others are about a patient without being in the compartment.
+    named = [code for code in ("patient", "subject") if services.registry.get(type_, code)]
+    return AnyTerm(tuple(f"{code}=r:{patient}" for code in named)) if named else None
 
 
 def _with_contents(keys: list[Key], patient: str, services: Services) -> Iterator[list[Key]]:

@@ -13,6 +13,7 @@ from fhir_dmp.access.decision import Op
 from fhir_dmp.access.joins import joined_types, restrict_joins
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consents, type_access
+from fhir_dmp.documents.derived import DERIVED, DERIVED_TYPES
 from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.interactions import gather, granular, known, masks, patient_search, showing
@@ -21,7 +22,7 @@ from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.patients.dossier import Status
 from fhir_dmp.ports import Key, Version
-from fhir_dmp.search.query import Chain, Everything, Ids, Node, Not, Nothing, Query, both, either
+from fhir_dmp.search.query import Chain, Everything, Ids, Node, Not, Nothing, Query, Term, both, either
 
 _OPEN = frozenset({Kind.DIRECTORY, Kind.CONFORMANCE})
 _COUNTED = ("DocumentReference", "List")
@@ -267,7 +268,17 @@ def _of_record(caller: Caller, patient: str, type_: str, query: Query, services:
         return _Part(_lists(caller, patient, services), grounds=told)
     if type_ == "Consent":
         return _Part(_consents(caller, patient, services), grounds=told)
-    return _Part(of_record(type_, patient), grounds=told)
+    return _Part(_derived(caller, patient, type_, services), grounds=told)
+
+
+def _derived(caller: Caller, patient: str, type_: str, services: Services) -> Node:
+    """What belongs to the record, less what was derived from documents that the caller does not see."""
+    record = of_record(type_, patient)
+    if type_ not in DERIVED_TYPES:
+        return record
+    decision, facts = gather.decided(caller, Op.READ, patient, services, documents=True)
+    seen = services.entries.restrict(caller, decision, facts, services.access, services.matrix, deleted_asked=False)
+    return both(record, either(Not(Term(DERIVED)), Chain("source-document", (("DocumentReference", seen),))))
 
 
 def _consents(caller: Caller, patient: str, services: Services) -> Node:

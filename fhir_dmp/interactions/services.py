@@ -12,6 +12,7 @@ from fhir_dmp.audit.event import Site
 from fhir_dmp.audit.kinds import EventKinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.story import Story
+from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.documents.texts import ReadPdf
 from fhir_dmp.errors import Issue
@@ -40,6 +41,7 @@ class Services:
     oauth_uris: extensions of the CapabilityStatement that name the endpoints of the authorization server.
     started_matrix: that of access.matrix, or the packaged one; `matrix` is the one in force.
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
+    cda: what mappings/ says about CDA.
     """
 
     settings: Settings
@@ -61,6 +63,7 @@ class Services:
     verifier: Verifier
     profiles: Callable[[], Profiles]
     judging: Policy
+    cda: Callable[[], Knowledge]
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
     messages: Messages
@@ -90,6 +93,15 @@ class Services:
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
         """Compartment type -> resource type -> reference parameters that link to it."""
         return self.registry.compartments
+
+    def is_offered(self, type_: str) -> bool:
+        """Say whether this is a resource type that this server offers: one of R4, and not switched off."""
+        return self.structures.is_resource(type_) and type_ not in self.settings.server.types_off
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The resource types that this server offers, in alphabetical order."""
+        return tuple(filter(self.is_offered, self.structures.resource_types))
 
     @property
     def canonical(self) -> str:

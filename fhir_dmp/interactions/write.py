@@ -13,6 +13,8 @@ from types import MappingProxyType
 
 from fhir_dmp.access.document import UNKNOWN_TERM, access_terms
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.documents.derived import DERIVED_TYPES, derived_terms
+from fhir_dmp.documents.media import HEAD_BYTES, contradiction, is_test_virus
 from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
 from fhir_dmp.fhir.dates import instant
@@ -28,12 +30,18 @@ from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.words import Drafts, by_key, words_of
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
+from fhir_dmp.search.query import Term
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.terminology.sharing import COMPREHENSIVE, SHARING_PROFILES, SIMPLIFIED, SUBMISSION_SET
 from fhir_dmp.validation.conformance import judge
 from fhir_dmp.validation.validate import errors_in, validate
 
 log = logging.getLogger("fhir_dmp")
+
+#: More than a document of the size limit can give.
+_MOST_DERIVED = 100_000
+_NEVER_INSIDE = frozenset({"Patient", "Consent", "DocumentReference"})
+_MHD_TYPES = frozenset({"DocumentReference", "List"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ def index_terms(resource: Json, services: Services, drafts: Drafts = MappingProx
     content = words_of(resource, drafts, services) if is_document else ""
     terms = terms_of(resource, services.registry, base=services.base, zone=services.zone, content=content)
     keys = uniques(resource)
-    extra = access_terms(resource) if is_document else ()
+    extra = access_terms(resource) if is_document else derived_terms(resource)
     return replace(terms, uniques=keys, tokens=(*terms.tokens, *extra)) if keys or extra else terms
 
 
@@ -73,6 +81,25 @@ def refuse_subset(resource: Json) -> None:
             code="business-rule",
             expression=f"{resource['resourceType']}.meta.tag",
         )
+
+
+def refuse_hidden_inside(resource: Json) -> None:
+    """Refuse contained resources that have rules of their own, which nobody would apply in there (TH8).
+
+    A Patient may stand in a document or a submission set, where MHD wants it as it was at the source.
+
+    Raises:
+        Unprocessable: business-rule.
+    """
+    type_ = str(resource.get("resourceType"))
+    for index, inside in enumerate(objects_of(resource.get("contained"))):
+        kind = inside.get("resourceType")
+        if kind in _NEVER_INSIDE and not (kind == "Patient" and type_ in _MHD_TYPES):
+            raise Unprocessable(
+                f"A contained {kind} would escape the rules of access: refer to one of the record.",
+                code="business-rule",
+                expression=f"{type_}.contained[{index}]",
+            )
 
 
 def structural(resource: Json, services: Services) -> None:
@@ -102,6 +129,7 @@ def checked(
     type_ = str(resource["resourceType"])
     if not isinstance(resource.get("meta", {}), dict):
         raise Unprocessable("meta must be an object.", code="structure", expression=f"{type_}.meta")
+    refuse_hidden_inside(resource)
     mode = services.judging.mode_of(type_)
     if mode == "off":
         return ()
@@ -217,8 +245,10 @@ def commit(
     creator: who may read a Binary until a document points to it. The audit records name versions by `Type/id`; the
     version numbers are completed here. Raises what the store raises.
     """
+    _judge_contents(plan.drafts, services)
     now = services.clock.now_ms()
     previous = plan.previous or {}
+    plan = replace(plan, deletions=(*plan.deletions, *_following(plan, services)))
     contents = by_key(plan.drafts)
     writes = [
         _write(draft, previous.get(Key(draft.type, draft.id)), now, creator, contents, services)
@@ -261,6 +291,45 @@ def _alarms(writes: Sequence[Write], records: Sequence[AuditRecord], services: S
                 query=None,
                 details=(),
                 given=None,
+            )
+
+
+def _following(plan: Plan, services: Services) -> Iterator[Version]:
+    """Yield what was derived from documents that this plan replaces, deletes or deprecates: it goes with them."""
+    gone = [f"DocumentReference/{version.id}" for version in plan.deletions if version.type == "DocumentReference"]
+    gone += [
+        f"DocumentReference/{draft.id}"
+        for draft in plan.drafts
+        if draft.type == "DocumentReference" and draft.current and draft.resource.get("status") != "current"
+    ]
+    for document in gone:
+        node = Term(f"source-document=r:{document}")
+        for type_ in DERIVED_TYPES:
+            keys = [Key(type_, id_) for id_ in services.store.find(type_, node, _MOST_DERIVED)]
+            yield from services.store.read_many(keys).values() if keys else ()
+
+
+def _judge_contents(drafts: Sequence[Draft], services: Services) -> None:
+    """Refuse contents that are not what they are said to be.
+
+    Raises:
+        Unprocessable: a page or a program under another type, or the test file of virus scanners.
+    """
+    for draft in drafts:
+        declared = draft.resource.get("contentType")
+        if draft.type != "Binary" or draft.blob is None or not isinstance(declared, str):
+            continue
+        blob = draft.blob
+        data = blob.data if blob.data is not None else next(services.store.blobs.read(blob.sha256, 0, HEAD_BYTES), b"")
+        head = data[:HEAD_BYTES]
+        if is_test_virus(head):
+            raise Unprocessable("The content is refused: malware.", code="business-rule", expression="Binary.data")
+        found = contradiction(declared, head)
+        if found is not None:
+            raise Unprocessable(
+                f"The content is {found}, not {declared[:80]}: state what it is.",
+                code="value",
+                expression="Binary.contentType",
             )
 
 

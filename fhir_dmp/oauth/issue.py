@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from joserfc import jwt
 
-from fhir_dmp.identity.caller import Caller
+from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.identity.scopes import parse
 from fhir_dmp.identity.tokens import ALGORITHM, Validity, claims_of, sign
 from fhir_dmp.oauth.authority import Authority
@@ -88,8 +88,10 @@ def access_token(access: Access, authority: Authority) -> Issued:
     jti = authority.services.ids.token()
     caller = replace(access.caller, client=access.client.client_id, scopes=parse(access.scope), jti=jti)
     caller = replace(caller, issuer=authority.issuer)
+    # Administrators have an API of their own: their tokens open nothing of the record [security 1.2 I].
+    audience = f"{authority.issuer}/admin" if caller.actor is Actor.ADMIN else authority.services.base
     validity = Validity(now_s, now_s + access.life_s)
-    claims = claims_of(caller, issuer=authority.issuer, audience=authority.services.base, validity=validity, jti=jti)
+    claims = claims_of(caller, issuer=authority.issuer, audience=audience, validity=validity, jti=jti)
     kept = _complete(claims, access, authority)
     token = sign(claims, authority.services.verifier.keys)
     if len(token) > MOST_BYTES:

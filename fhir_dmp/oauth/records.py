@@ -230,8 +230,8 @@ def _referencing(reading: _Reading) -> Referencing | None:
         return None
     inner = _Reading(values)
     found = Referencing(
-        decision=inner.text("decision", required=True),
-        date=inner.text("date", required=True, most=10),
+        decision=inner.text("decision"),
+        date=inner.text("date", most=10),
         finality=inner.code("finality", Finality),
         read_classes=inner.texts("read_classes") if "read_classes" in values else None,
         write_classes=inner.texts("write_classes") if "write_classes" in values else None,

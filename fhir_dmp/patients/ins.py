@@ -11,12 +11,14 @@ from enum import StrEnum
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.elements import codings_of, objects_of, text_of
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.national import INS_DEMO, INS_FORMAT, INS_NIA, INS_NIR, INS_SYSTEMS, INS_TEST, erreur
+from fhir_dmp.terminology.ins_key import has_valid_key as has_valid_key
+from fhir_dmp.terminology.ins_key import is_well_formed as is_well_formed
+from fhir_dmp.terminology.ins_key import key_of as key_of
+from fhir_dmp.terminology.national import INS_DEMO, INS_NIA, INS_NIR, INS_SYSTEMS, INS_TEST, erreur
 
 #: (system, matricule): the key of a dossier.
 Ins = tuple[str, str]
 
-_CORSICA = {"2A": "19", "2B": "18"}
 _BILLING = "NH"
 
 
@@ -35,28 +37,6 @@ class InsRules:
     base: str
     key_check: str = "strict"
     test_allowed: bool = False
-
-
-def is_well_formed(matricule: str) -> bool:
-    """Say whether the text is a matricule of 15 characters, key included; the key itself is not checked."""
-    return INS_FORMAT.fullmatch(matricule) is not None
-
-
-def key_of(number: str) -> str:
-    """Return the two digits that control a 13-character number.
-
-    >>> key_of("2850475112003")
-    '14'
-    >>> key_of("185032A123456")
-    '01'
-    """
-    department = number[5:7]
-    return f"{97 - int(number[:5] + _CORSICA.get(department, department) + number[7:]) % 97:02d}"
-
-
-def has_valid_key(matricule: str) -> bool:
-    """Say whether a matricule is well formed and its key is right."""
-    return is_well_formed(matricule) and key_of(matricule[:13]) == matricule[13:]
 
 
 def authority_of(system: str) -> Authority | None:

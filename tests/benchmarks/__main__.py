@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 
 from tests.benchmarks import (
+    converting,
     crashing,
     enforcing,
     feeding,
     importing,
+    issuing,
     querying,
     reading,
     report,
@@ -22,6 +24,7 @@ from tests.benchmarks import (
     storing,
     submitting,
     validating,
+    verifying,
 )
 
 
@@ -118,6 +121,13 @@ def submit(options: Options) -> None:
 
 
 @group.command()
+@click.pass_obj
+def oauth(options: Options) -> None:
+    """Issue tokens to software, judge them, revoke them."""
+    options.show(issuing.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
 @click.option("--people", default=2_000, show_default=True, help="How many dossiers are fed.")
 @click.pass_obj
 def feed(options: Options, people: int) -> None:
@@ -160,12 +170,39 @@ def crash(options: Options, kills: int, seed: int) -> None:
     options.show(crashing.measure(options.folder, options.command, rounds=kills, seconds=options.seconds, seed=seed))
 
 
+@group.command()
+@click.option("--entries", default=200_000, show_default=True, help="Records in the trail.")
+@click.option("--url", help="An empty store to measure instead of SQLite, such as mongodb://host/name.")
+@click.pass_obj
+def audit(options: Options, entries: int, url: str | None) -> None:
+    """Seal and verify an audit trail."""
+    options.show(verifying.measure(options.folder, options.command, entries=entries, url=url))
+
+
+@group.command()
+@click.option(
+    "--documents",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="A folder of CDA files, such as the public examples of the ANS.",
+)
+@click.option("--schema", type=click.Path(exists=True, path_type=Path), help="CDA_extended.xsd, to check what is made.")
+@click.option("--page", is_flag=True, help="Write docs/cda-coverage.md.")
+def cda(folder: Path, schema: Path | None, page: bool) -> None:
+    """Convert CDA files both ways: coverage, losses, validity, round trip, time and memory."""
+    text = converting.measure(folder, schema)
+    click.echo(text)
+    if page:
+        converting.PAGE.write_text(text, encoding="utf-8")
+
+
 @group.command("all")
 @documents
 @click.pass_context
 def everything(context: click.Context, documents: int) -> None:
     """Run all of them."""
-    for command in (read, submit, feed, import_, start, crash):
+    for command in (read, submit, feed, oauth, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
     context.invoke(query, documents=documents)

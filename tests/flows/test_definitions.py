@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from fhir_dmp.bootstrap import publish_definitions
+from fhir_dmp.bootstrap import PUBLISHED, publish_definitions
+from fhir_dmp.definitions import each_json
 from tests.flows.steps import Dossier, next_ins, nothing_stored
 from tests.world import World
 
@@ -41,6 +42,13 @@ def test_search_parameters_and_sections_are_published_and_everybody_reads_them(p
         assert [each["id"] for each in archived] == ["PDSm-isArchived"]
         sections = client.get("/CodeSystem/mes-rubrique").json
         assert len(sections["concept"]) == 9
+
+
+def test_every_published_definition_is_valid_fhir(world: World) -> None:
+    for folder in PUBLISHED:
+        for name, definition in each_json(folder):
+            found = [issue for issue in world.services.validate(definition) if issue.severity == "error"]
+            assert found == [], (name, found)
 
 
 def test_a_second_start_writes_nothing_and_only_the_operator_changes_them(published: World) -> None:

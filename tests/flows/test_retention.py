@@ -135,6 +135,21 @@ def test_what_another_record_shares_is_kept(make: Callable[..., World]) -> None:
         assert world.admin.get(f"/Observation/{shared}").status == 200
 
 
+def test_what_is_about_the_patient_outside_the_compartment_goes_too(make: Callable[..., World]) -> None:
+    world = make()
+    dossier, other = (Dossier.open(world, next_ins()) for _ in range(2))
+    tasks = []
+    for each in (dossier, other):
+        task = {"resourceType": "Task", "status": "requested", "intent": "order"}
+        made = world.admin.post("/Task", task | {"for": {"reference": f"Patient/{each.id}"}})
+        assert made.status == 201, made.body
+        tasks.append(made.json["id"])
+    done(call(dossier.holder, dossier, "dmp-fermer", motif=motive()))
+    with years_later(world, 10.1):
+        purge(world)
+        assert [world.admin.get(f"/Task/{id_}").status for id_ in tasks] == [404, 200]
+
+
 def test_an_interrupted_destruction_is_finished_by_the_next_run(make: Callable[..., World]) -> None:
     world = make()
     dossier, names, _ = lived(world)

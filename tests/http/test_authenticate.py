@@ -161,6 +161,7 @@ def test_a_genuine_token_is_verified_once() -> None:
             return guard.open(text)
 
         check = staticmethod(guard.check)
+        verifier = guard.verifier
 
     from fhir_dmp.http.authenticate import bearer
 

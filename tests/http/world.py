@@ -119,6 +119,7 @@ class World:
         self.clients = Registry(self.store.state, self.clock)
         self.standing = Standing(self.store.state, self.clients, self.clock)
         self.guard = Guard(self.verifier, self.store.state, self.standing, self.clock)
+        self.admin_guard = self.guard
         self.app = FhirApplication(self, self.metrics, AccessLog(self.log, background=False))
 
     def handle(self, call: Call) -> Answer:

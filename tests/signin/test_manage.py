@@ -37,7 +37,7 @@ def test_an_agreement_that_is_withdrawn_ends_everything_issued_under_it(scene: S
     assert get(scene, given["access_token"], patient).status == 200
     page = browser.open("/auth/manage")
     assert "Carnet" in page.text
-    assert "toutes les données du dossier" in page.text
+    assert "toutes les données dans ce dossier" in page.text
     page = browser.submit(page)
     assert "est retiré" in page.text
     assert "Aucune application" in page.text

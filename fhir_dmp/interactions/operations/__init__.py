@@ -21,6 +21,7 @@ from fhir_dmp.interactions.operations import (
     dmp_verifier_acces,
     notifications,
 )
+from fhir_dmp.interactions.operations.convert import cda_to_fhir, fhir_to_cda
 from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
 from fhir_dmp.interactions.operations.docref import docref
@@ -124,6 +125,10 @@ OPERATIONS: dict[str, Operation] = {
             frozenset({ANY}),
             definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
         ),
+        Operation("cda-to-fhir", cda_to_fhir, frozenset({"type", "instance"}), frozenset({"Binary"})),
+        Operation(
+            "fhir-to-cda", fhir_to_cda, frozenset({"type"}), frozenset({"Binary", "Bundle", "DocumentReference"})
+        ),
         Operation(
             "meta",
             meta,
@@ -203,7 +208,7 @@ def operation(call: Call, services: Services) -> Answer:
     found = OPERATIONS.get(name)
     level = {1: "system", 2: "type", 3: "instance"}.get(len(call.path), "")
     type_ = call.path[0] if len(call.path) > 1 else ""
-    if len(call.path) > 1 and not services.structures.is_resource(type_):
+    if len(call.path) > 1 and not services.is_offered(type_):
         raise NotFound("This server has no such resource type.", code="not-supported")
     if found is None or level not in found.levels or not (level == "system" or found.on(type_)):
         raise NotFound("There is no such operation here; /metadata lists those offered.", code="not-supported")

@@ -78,8 +78,8 @@ def _wished(given: Given, services: Services) -> frozenset[str]:
     """
     names = [part.strip() for value in given.all("_type") for part in value.split(",") if part.strip()]
     if not names:
-        return frozenset(services.structures.resource_types)
-    unknown = [name for name in names if not services.structures.is_resource(name)]
+        return frozenset(services.types)
+    unknown = [name for name in names if not services.is_offered(name)]
     if unknown:
         raise BadRequest(f"_type names no resource type: {unknown[0][:60]}.", code="value", expression="_type")
     if not any(services.compartments["Patient"].get(name) or name == "Patient" for name in names):

@@ -33,7 +33,7 @@ def meta(call: Call, services: Services) -> Answer:
         return _of_instance(call, services)
     type_ = call.path[0] if len(call.path) == 2 else None
     scoping.to_browse_history(call, type_, services)
-    types = (type_,) if type_ else sorted(services.store.types())
+    types = (type_,) if type_ else sorted(filter(services.is_offered, services.store.types()))
     united = _united(version for each in types if "search" in offered(each) for version in _labelled(each, services))
     record.keep(services, record.record(call, "operation", services, what=[type_] if type_ else []))
     return _answer(united)
