@@ -77,6 +77,8 @@ def _refuse_unusable(package: Package) -> None:
         if each["resourceType"] == "SearchParameter":
             try:
                 definitions.search_parameters_with([each])
+                if each.get("expression"):
+                    compile_path(str(each["expression"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise click.ClickException(f"the search parameter {each.get('url')} cannot be used: {error}") from error
     known = definitions.profiles([*definitions.conformance(), *package.resources])
