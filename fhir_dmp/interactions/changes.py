@@ -143,7 +143,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     before = parse_stored(current.body) if current and not current.deleted else None
     allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
     resource = allowed.resource or resource
-    issues = (*checked(resource, services), *allowed.issues)
+    issues = (*checked(resource, services, stored=True, before=before), *allowed.issues)
     same_blob = (blob.sha256 if blob else None) == (current.blob if current else None)
     if before is not None and current is not None and same_blob and same_content(before, resource):
         return Change("update", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
@@ -255,7 +255,7 @@ def rewritten(
     asked = rewrite(before)
     allowed = permit.to_write(call, "patch", key.type, before, asked, services, current=current)
     after = allowed.resource or asked
-    issues = (*checked(after, services), *allowed.issues)
+    issues = (*checked(after, services, stored=True, before=before), *allowed.issues)
     if same_content(before, after):
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, after, current.version, "PATCH", None)
