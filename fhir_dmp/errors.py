@@ -6,9 +6,12 @@ DmpError
     Hidden 404 (looks unknown)
   Conflict 409 conflict           Gone 410 deleted              PreconditionFailed 412 conflict
     DuplicateKey 409 duplicate      ClaimLost (retried)           VersionConflict 412
+    StateConflict (retried)
   TooLarge 413 too-long           UnsupportedMedia 415          RangeNotSatisfiable 416
   Unprocessable 422 (many issues) TooMany 429 throttled
   NotImplementedHere 501          Unavailable 503 transient     StoreUnavailable 503
+                                    MailUnavailable 503 (try again)   MailRefused 503 (for good)
+                                    RecipientRefused 503 (no such mailbox)
 
 The core raises these, or returns `tuple[Issue, ...]` when it collects. Only `http/errors.py` turns them into an
 OperationOutcome on the wire. Diagnostics never carry patient data, tokens or bodies.
@@ -154,6 +157,12 @@ class ClaimLost(Conflict):
     default_code = "lock-error"
 
 
+class StateConflict(Conflict):
+    """A record of the authorization server changed since it was read; whoever wanted to change it reads again."""
+
+    default_code = "lock-error"
+
+
 class Gone(DmpError):
     """The resource existed and was deleted."""
 
@@ -237,6 +246,18 @@ class Unavailable(DmpError):
 
 class StoreUnavailable(Unavailable):
     """The database could not be reached; nothing was written."""
+
+
+class MailUnavailable(Unavailable):
+    """The mail server did not answer, or refused for now: another try may succeed."""
+
+
+class MailRefused(Unavailable):
+    """The mail server refused the message for good: the same message will not pass."""
+
+
+class RecipientRefused(MailRefused):
+    """The mail server knows no such mailbox, or will never take mail for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,24 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from joserfc.jwk import RSAKey
+
+from fhir_dmp.audit import signing
+from fhir_dmp.audit.signing import CheckpointKeys, new_key
 from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.identity.keys import SigningKeys, from_jwks
 from fhir_dmp.settings import Settings
 
 KEY_BITS = 2048
+#: The keys that sign checkpoints of the audit trail; better mounted from a vault than kept here.
+CHECKPOINTS = "audit-checkpoint.jwks.json"
 SECRET_BYTES = 32
 
 
@@ -32,8 +41,40 @@ def folder_of(settings: Settings) -> Path:
     return Path("var/keys")
 
 
-def signing_keys(folder: Path, purpose: str = "access-token") -> SigningKeys:
-    """Return the signing keys of a purpose, making them when the folder holds none.
+#: Keys of tokens, by purpose: never one key for two.
+PURPOSES = ("access-token", "id-token")
+#: A new key is published so long before it signs: whoever keeps a copy of the key set has it by then.
+ANNOUNCED_S = 24 * 3600
+#: So long a key that signs no more still verifies: twice the longest life of a token.
+KEPT_S = 2 * 3600
+#: How often a running process looks for rotated keys, in s.
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """The keys of a purpose as they are filed. uses: kid -> since when it signs, seconds since the epoch."""
+
+    keys: tuple[RSAKey, ...]
+    uses: Mapping[str, int]
+
+    def since(self, key: RSAKey) -> int:
+        """Return since when a key signs; the first one always did."""
+        return self.uses.get(str(key.kid), 0)
+
+    def at(self, now_s: float) -> SigningKeys:
+        """Return the keys in the order of a moment: the one that signs first."""
+        ready = sorted((key for key in self.keys if self.since(key) <= now_s), key=self.since, reverse=True)
+        coming = [key for key in self.keys if self.since(key) > now_s]
+        return SigningKeys((*(ready or coming[:1]), *(coming if ready else coming[1:])))
+
+    def dumped(self) -> bytes:
+        """Return what is written."""
+        return json.dumps({**SigningKeys(self.keys).private(), "uses": dict(self.uses)}).encode()
+
+
+def key_file(folder: Path, purpose: str) -> KeyFile:
+    """Return the filed keys of a purpose, making one when the folder holds none.
 
     Raises:
         ConfigurationError: the folder cannot be written, or the file is not what this module wrote.
@@ -42,9 +83,100 @@ def signing_keys(folder: Path, purpose: str = "access-token") -> SigningKeys:
     content = _read(path) or _keep(path, _new_jwks)
     try:
         jwks = json.loads(content)
-    except ValueError as error:
+        uses = {str(kid): int(since) for kid, since in jwks.get("uses", {}).items()}
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(Problem(str(path), "not JSON", "restore the file or remove it")) from error
-    return from_jwks(jwks, str(path))
+    return KeyFile(from_jwks(jwks, str(path)).keys, uses)
+
+
+def signing_keys(folder: Path, purpose: str = "access-token") -> SigningKeys:
+    """Return the signing keys of a purpose as they are filed, making one when the folder holds none.
+
+    Raises:
+        ConfigurationError: the folder cannot be written, or the file is not what this module wrote.
+    """
+    return key_file(folder, purpose).at(time.time())
+
+
+def rotate(folder: Path, purpose: str, now_s: float, *, at_once: bool = False, alone: bool = False) -> KeyFile:
+    """File a new key; running processes take it up within LOOK_S.
+
+    It signs after ANNOUNCED_S, or at once. alone: every other key is removed, so that no token issued until now is
+    good any more. Keys that stopped signing more than KEPT_S ago are dropped.
+    """
+    before = key_file(folder, purpose)
+    fresh = RSAKey.generate_key(KEY_BITS, auto_kid=True)
+    since = int(now_s) if at_once or alone else int(now_s) + ANNOUNCED_S
+    kept = () if alone else _still_needed(before, now_s)
+    uses = {str(key.kid): before.since(key) for key in kept}
+    after = KeyFile((fresh, *kept), {**uses, str(fresh.kid): since})
+    _replace(folder / f"{purpose}.jwks.json", after.dumped())
+    return after
+
+
+def _still_needed(filed: KeyFile, now_s: float) -> tuple[RSAKey, ...]:
+    """Return the keys without those whose successor has been signing for long enough."""
+    order = sorted(filed.keys, key=filed.since, reverse=True)
+    successors = (None, *order)
+    pairs = zip(order, successors, strict=False)
+    return tuple(key for key, next_ in pairs if next_ is None or filed.since(next_) + KEPT_S > now_s)
+
+
+class LiveKeys:
+    """The keys of a purpose, as the file says now. Thread safe; the file is looked at every LOOK_S at most."""
+
+    def __init__(self, folder: Path, purpose: str, now_s: Callable[[], float]) -> None:
+        self._folder = folder
+        self._purpose = purpose
+        self._path = folder / f"{purpose}.jwks.json"
+        self._now_s = now_s
+        self._looked = -LOOK_S
+        self.changes = 0
+        self._filed = key_file(folder, purpose)
+        self._stamp = self._stamped()
+        self._keys = self._look()
+
+    def _stamped(self) -> tuple[int, int]:
+        found = self._path.stat()
+        return found.st_mtime_ns, found.st_ino
+
+    def _look(self) -> SigningKeys:
+        self._looked = time.monotonic()
+        with contextlib.suppress(OSError, ConfigurationError):  # a damaged file changes nothing of what runs
+            stamp = self._stamped()
+            if stamp != self._stamp:
+                self._filed = key_file(self._folder, self._purpose)
+                self._stamp = stamp
+                self.changes += 1
+        self._keys = self._filed.at(self._now_s())
+        return self._keys
+
+    def _fresh(self) -> SigningKeys:
+        return self._keys if time.monotonic() - self._looked < LOOK_S else self._look()
+
+    @property
+    def keys(self) -> tuple[RSAKey, ...]:
+        """Every key that verifies or will."""
+        return self._fresh().keys
+
+    @property
+    def current(self) -> RSAKey:
+        """The key that signs."""
+        return self._fresh().current
+
+    @property
+    def generation(self) -> int:
+        """How often the keys have changed."""
+        self._fresh()
+        return self.changes
+
+    def find(self, kid: str) -> RSAKey | None:
+        """Return the key of that id, or None."""
+        return self._fresh().find(kid)
+
+    def public(self) -> dict[str, Any]:
+        """Return the JWK Set to publish."""
+        return self._fresh().public()
 
 
 def secret(folder: Path, purpose: str) -> bytes:
@@ -60,9 +192,44 @@ def secret(folder: Path, purpose: str) -> bytes:
     return content
 
 
-def _new_jwks() -> bytes:
-    from joserfc.jwk import RSAKey
+def checkpoint_keys(folder: Path) -> CheckpointKeys:
+    """Return the keys that sign checkpoints of the audit trail, making one at first.
 
+    Raises:
+        ConfigurationError: the folder cannot be written, or the file is damaged.
+    """
+    path = folder / CHECKPOINTS
+    content = _read(path) or _keep(path, lambda: _dumped(CheckpointKeys((new_key(),))))
+    try:
+        return signing.checkpoint_keys(json.loads(content))
+    except ValueError as error:
+        raise ConfigurationError(Problem(str(path), str(error), "restore the file")) from error
+
+
+def rotate_checkpoint_key(folder: Path) -> CheckpointKeys:
+    """Add a new signing key of checkpoints; of the old one the public half is kept. Running workers need a restart."""
+    keys = checkpoint_keys(folder).rotated()
+    _replace(folder / CHECKPOINTS, _dumped(keys))
+    return keys
+
+
+def _dumped(keys: CheckpointKeys) -> bytes:
+    return json.dumps(keys.private()).encode()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    own = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        own.replace(path)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _new_jwks() -> bytes:
     key = RSAKey.generate_key(KEY_BITS, auto_kid=True)
     return json.dumps(SigningKeys((key,)).private()).encode()
 

@@ -6,12 +6,14 @@ changes them through one door: `commit`. The contract is tests/store/test_contra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from email.message import EmailMessage
+from typing import Any, Protocol
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.draft import Blob
+from fhir_dmp.identity.upstream import UpstreamIdentity
 from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.search.terms import NO_TERMS, Terms
 
@@ -94,13 +96,29 @@ class Require:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message to somebody, queued in the same commit as its cause and sent later by `fhir-dmp deliver`."""
+    """A message to somebody, queued in the same commit as its cause and sent later by `fhir-dmp deliver`.
+
+    id: made of its cause, so that the same cause tells once. event: a row of notices/events.toml. patient:
+    `Patient/id`. due_ms: not before; 0: at once. variables never hold medical data.
+    """
 
     id: str
     event: str
     patient: str
     created_ms: int
     variables: tuple[tuple[str, str], ...] = ()
+    due_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A notice and what became of it. done_ms, outcome: when and how it was settled; None while it waits."""
+
+    notice: Notice
+    due_ms: int = 0
+    attempts: int = 0
+    done_ms: int | None = None
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +201,61 @@ class AuditPage:
     next: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """One record of the authorization server: a client, a code, a refresh token, a login under way, an account.
+
+    kind, key: its address; a secret is never a key (its SHA-256 is). body: JSON text. version: 1 at first, one more at
+    each change. expires_ms: from then on the record is absent (None: stays). tags: labels that it is listed by
+    (`sub:...`, `family:...`). updated_ms: when it was last written; put sets it, and the version.
+    """
+
+    kind: str
+    key: str
+    body: str
+    expires_ms: int | None = None
+    tags: tuple[str, ...] = ()
+    version: int = 0
+    updated_ms: int = 0
+
+
+class StateStore(Protocol):
+    """Keeps what the authorization server must remember. Thread safe; every worker sees a write at once.
+
+    An expired record is absent to every method. The contract is tests/store/test_contract_state.py.
+    Each method raises StoreUnavailable when the database cannot be reached.
+    """
+
+    def get(self, kind: str, key: str, now_ms: int) -> StateRecord | None:
+        """Return the record, or None."""
+
+    def put(self, record: StateRecord, now_ms: int, expected: int | None = None) -> StateRecord:
+        """Write the record and return it as stored; durable when it returns.
+
+        expected: the version that it must have now (0: it must be absent; None: whatever it is).
+
+        Raises:
+            StateConflict: it has another version.
+        """
+
+    def take(self, kind: str, key: str, now_ms: int) -> StateRecord | None:
+        """Remove the record and return it; of several that take it at once, exactly one gets it."""
+
+    def remove(self, kind: str, key: str) -> None:
+        """Remove the record, if there is one."""
+
+    def listed(
+        self, kind: str, now_ms: int, *, tag: str | None = None, since_ms: int = 0, after: str = "", count: int = 1000
+    ) -> tuple[StateRecord, ...]:
+        """Return up to `count` records of a kind in the order of their keys, those above the key `after`.
+
+        tag: only those that carry it. since_ms: only those written at or after it.
+        """
+
+    def sweep(self, now_ms: int) -> int:
+        """Remove expired records; return how many."""
+
+
 class BlobStore(Protocol):
     """Contents, addressed by sha-256; streamed in and out."""
 
@@ -203,12 +276,84 @@ class BlobStore(Protocol):
         """
 
 
+class Ledger(Protocol):
+    """The audit trail as evidence: its rows in the order of their position, and the seals over them (audit/chain.py).
+
+    Rows and seals are only ever added. Thread safe.
+    """
+
+    @property
+    def slack(self) -> int:
+        """How far behind the newest position a row may still appear; 0: rows appear in the order of their position."""
+
+    def rows(self, after: int, count: int) -> Sequence[tuple[int, bytes, bool]]:
+        """Return up to `count` rows with positions greater than `after`, ascending.
+
+        Each is the position, the stored bytes of the record, and whether the columns that it is found by agree with it.
+        """
+
+    def seals(self, after: int, count: int) -> Sequence[bytes]:
+        """Return up to `count` seals with numbers greater than `after`, ascending, as they were added."""
+
+    def seal_of(self, seq: int) -> bytes | None:
+        """Return the seal that covers the record with this number, or None."""
+
+    def last_seal(self) -> bytes | None:
+        """Return the seal with the highest number, or None."""
+
+    def add_seal(self, number: int, last: int, seal: bytes) -> bool:
+        """Add the seal if there is none with this number yet, durably; say whether it was added.
+
+        last: number of the last record it covers.
+        """
+
+
+class Outbox(Protocol):
+    """The notices, from their commit on: what waits, who sends it, what became of it. Thread safe."""
+
+    def find(self, id_: str) -> Queued | None:
+        """Return the notice with this id, or None."""
+
+    def due(self, now_ms: int, count: int) -> Sequence[Queued]:
+        """Return up to `count` notices that wait, whose time has come and that nobody has leased, oldest first."""
+
+    def lease(self, id_: str, attempts: int, now_ms: int, until_ms: int) -> bool:
+        """Take a notice for oneself until then, if nobody else has and it was tried so often; say whether it worked.
+
+        Exactly one of those who try at the same time succeeds, in whatever process.
+        """
+
+    def defer(self, id_: str, due_ms: int, attempts: int) -> None:
+        """Give a leased notice back, to be tried again not before `due_ms`."""
+
+    def settle(self, id_: str, outcome: str, now_ms: int) -> None:
+        """Mark a leased notice as done."""
+
+    def inbox(self, patient: str, count: int) -> Sequence[Queued]:
+        """Return the newest notices of a patient, newest first."""
+
+    def waiting(self) -> int:
+        """Return how many notices are not settled."""
+
+
 class ResourceStore(Protocol):
     """Keeps every version of every resource. Thread safe."""
 
     @property
     def blobs(self) -> BlobStore:
         """The contents."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The audit trail as evidence."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The notices."""
+
+    @property
+    def state(self) -> StateStore:
+        """What the authorization server remembers; no part of the record, and never in a commit."""
 
     @property
     def transactional(self) -> bool:
@@ -277,6 +422,17 @@ class ResourceStore(Protocol):
     def sweep(self) -> int:
         """Remove staged contents that no version names and that are older than a day; return how many."""
 
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the resources of `Patient/id` of which a tombstone is left."""
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources: every version, terms, business keys, and the contents that no other version names.
+
+        No tombstone is left: the ids are as if they had never been given. Returns how many resources there were. The
+        current version goes last, so that an interrupted call is asked again; nobody may write these resources
+        meanwhile. Records of the trail stay.
+        """
+
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type are stored (approximate is fine)."""
 
@@ -329,3 +485,66 @@ class RequestInfo:
     if_none_match_any: bool = False
     if_none_exist: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SignInSecrets:
+    """What binds one sign-in at an identity provider to this server: nonce and PKCE verifier, new for each."""
+
+    nonce: str
+    verifier: str
+
+
+class SignInFailed(Exception):
+    """Nobody was identified. The text is for the log; refused: the person or the provider said no, for good.
+
+    pending: what the sign-in was for, when that is known.
+    """
+
+    def __init__(self, text: str, *, refused: bool = False, pending: str = "") -> None:
+        super().__init__(text)
+        self.refused = refused
+        self.pending = pending
+
+
+class IdentityProvider(Protocol):
+    """A national identity provider. The contract is tests/upstream."""
+
+    @property
+    def name(self) -> str:
+        """`psc` (health professionals) or `fc` (everybody)."""
+
+    def begin(self, redirect_uri: str, state: str, secrets: SignInSecrets) -> str:
+        """Return the URL to send the browser to.
+
+        Raises:
+            SignInFailed: the provider cannot be reached.
+        """
+
+    def complete(self, answer: Mapping[str, str], redirect_uri: str, secrets: SignInSecrets) -> UpstreamIdentity:
+        """Return who signed in, from the parameters of the callback.
+
+        Raises:
+            SignInFailed: refused there, or anything that does not fit.
+        """
+
+    def introspect(self, token: str) -> Mapping[str, Any] | None:
+        """Return what the provider says of an access token that somebody else obtained, None when it is not active.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+
+    def end(self, id_token: str, state: str, return_to: str) -> str | None:
+        """Return the URL that ends the sign-in at the provider, None when it has none."""
+
+
+class Mailer(Protocol):
+    """Sends one message at once."""
+
+    def send(self, message: EmailMessage) -> None:
+        """Hand a message over; when this returns it was accepted.
+
+        Raises:
+            MailUnavailable: another try may succeed. MailRefused: none will.
+        """

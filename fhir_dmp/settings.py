@@ -52,6 +52,7 @@ class Server:
         "enforced", "`open`: no token needed, on a loopback address only", choices=("enforced", "open")
     )
     access_log: bool = _setting(True, "write a line to stderr for each FHIR request")
+    types_off: tuple[str, ...] = _setting((), "resource types that are not offered, such as `Claim,Invoice`")
     trusted_proxies: tuple[str, ...] = _setting((), "addresses of proxies whose Forwarded headers are believed")
 
 
@@ -83,6 +84,9 @@ class Documents:
     max_count: int = _setting(500, "largest page size of document searches")
     minors: bool = _setting(True, "manage INVISIBLE_REPRESENTANTS_LEGAUX")
     age_of_majority: int = _setting(18, "in years")
+    content_search_ms: int = _setting(
+        2000, "longest time to read the words of a PDF for `_content`, in ms; 0: contents are not searched"
+    )
     retention_years: int = _setting(10, "years that content is kept after closing")
 
 
@@ -94,6 +98,9 @@ class Access:
     matrix: str = _setting("", "path of a habilitation matrix (CSV); empty: the packaged one")
     authorisation_default_days: int = _setting(0, "length of an authorisation without end; 0: unlimited")
     mask_visible_in_btg: bool = _setting(False, "show masked documents in an emergency")
+    author_sees_masked: bool = _setting(True, "an author keeps seeing the own document when it is masked")
+    btg_overrides_block: bool = _setting(False, "break-glass is open to a professional whom the patient blocked")
+    training_like_profession: bool = _setting(True, "the matrix treats a profession in training like the profession")
     btg_professions: tuple[str, ...] = _setting(
         ("10", "21", "40", "50", "60", "69"), "professions allowed to break the glass"
     )
@@ -105,6 +112,10 @@ class Audit:
     """The audit trail."""
 
     durability: str = _setting("before-answer", "when a read's record is durable", choices=("before-answer", "batched"))
+    seal_every_s: int = _setting(10, "longest time between two signed checkpoints while records come in, in seconds")
+    checkpoints: str = _setting(
+        "", "file that checkpoints are copied to, best on another machine; empty: beside the SQLite file or the keys"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,19 @@ class Security:
 
     keys_dir: str = _setting("", "folder of the signing keys; empty: beside the SQLite file, or var/keys")
     token_leeway_s: int = _setting(30, "clock difference accepted on tokens, in seconds")
+    local_professionals: bool = _setting(
+        False, "let professionals sign in with local accounts, without Pro Santé Connect (demonstrations)"
+    )
+    refresh_grace_s: int = _setting(
+        0, "for how many seconds (at most 10) a replaced refresh token still gives its successor"
+    )
+    client_certificate_header: str = _setting(
+        "", "header in which a trusted proxy hands on the client's certificate (`Client-Cert`); empty: none"
+    )
+    allowed_private_hosts: tuple[str, ...] = _setting(
+        (), "hosts on private addresses whose key sets (JWKS) may be fetched"
+    )
+    ca_file: str = _setting("", "certificates (PEM) to trust when fetching key sets, beside the usual ones")
     token_ttl_s: int = _setting(3600, "lifetime of tokens printed by `fhir-dmp token`, in seconds")
 
 
@@ -120,7 +144,54 @@ class Security:
 class Mail:
     """Notices to patients."""
 
-    smtp_url: str = _setting("", "`smtp://user:password@host:port`; empty: notices stay queued", secret=True)
+    smtp_url: str = _setting(
+        "",
+        "`smtp://user:password@host:port` or `smtps://...`, `?tls=required`, `?ca=FILE`; empty: notices stay queued",
+        secret=True,
+    )
+    sender: str = _setting("Dossier médical partagé <ne-pas-repondre@localhost>", "From of every message")
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Identity providers that people sign in with."""
+
+    psc_discovery_url: str = _setting("", "discovery document of Pro Santé Connect; empty: not offered")
+    psc_client_id: str = _setting("", "our client_id at Pro Santé Connect")
+    psc_client_secret: str = _setting("", "our secret at Pro Santé Connect", secret=True)
+    psc_scope: str = _setting("openid scope_all", "scopes asked for")
+    psc_acr: str = _setting("eidas1", "weakest authentication class of a professional")
+    fc_discovery_url: str = _setting("", "discovery document of FranceConnect+; empty: not offered")
+    fc_client_id: str = _setting("", "our client_id at FranceConnect+")
+    fc_client_secret: str = _setting("", "our secret at FranceConnect+", secret=True)
+    fc_scope: str = _setting("openid identite_pivot email", "scopes asked for")
+    fc_acr: str = _setting("eidas2", "weakest authentication class of a patient")
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """What people are told."""
+
+    portal_url: str = _setting("", "address of the portal, named in messages; empty: none is named")
+    digest_hour: int = _setting(18, "local hour at which digests are sent")
+    most_at_once: int = _setting(10, "immediate messages to a person in a day; more wait for the digest")
+    delay_centre15: bool = _setting(False, "tell of accesses by regulation centres a day later")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one caller may ask; 0: any amount. Counted together by all workers of a machine."""
+
+    requests_per_minute: int = _setting(0, "FHIR requests of one client, whoever its users are")
+    reads_per_minute: int = _setting(0, "reads of one user of one client")
+    searches_per_minute: int = _setting(0, "searches and histories of one user of one client")
+    writes_per_minute: int = _setting(0, "creates, changes and submissions of one client")
+    existence_per_hour: int = _setting(0, "times that one professional may look a patient up")
+    existence_per_hour_structure: int = _setting(0, "times that one structure may look a patient up")
+    access_history_per_minute: int = _setting(0, "histories of accesses ($access-history) of one user")
+    tokens_per_minute: int = _setting(0, "requests of one client to the token, introspection and revocation endpoints")
+    failures_per_minute: int = _setting(0, "requests without a usable token from one address")
+    break_glass_per_day: int = _setting(0, "emergency accesses (tokens) of one professional in a day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +199,11 @@ class Validation:
     """How strictly resources are judged."""
 
     mode: str = _setting("enforce", "base definitions and declared profiles", choices=("enforce", "warn", "off"))
+    types: tuple[str, ...] = _setting((), "another mode for a type, as `Type=mode` (`Observation=warn`)")
+    minimum: tuple[str, ...] = _setting(
+        (), "profile that every resource of a type must have, as `Type=URL`, whatever it declares"
+    )
+    packages: str = _setting("", "folder of the added packages; empty: `packages` beside the signing keys")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +218,9 @@ class Settings:
     audit: Audit = field(default_factory=Audit)
     security: Security = field(default_factory=Security)
     mail: Mail = field(default_factory=Mail)
+    notices: Notices = field(default_factory=Notices)
+    limits: Limits = field(default_factory=Limits)
+    upstream: Upstream = field(default_factory=Upstream)
     validation: Validation = field(default_factory=Validation)
     canonical_base: str = _setting(
         "https://dmp-fhir.example/ig", "namespace of the artefacts that this project defines"

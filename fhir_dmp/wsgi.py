@@ -14,10 +14,12 @@ from fhir_dmp.configuration import load
 from fhir_dmp.http import app
 
 services = bootstrap.build(load())
+bootstrap.publish_definitions(services)
 if os.environ.get("FHIR_DMP_DEMO") == "load":
     bootstrap.load_demo(services)
 # A worker is a child process: it runs these on a graceful stop, and no atexit handler.
 util.Finalize(None, services.close, exitpriority=10)
+services.start()
 application = app.application(services)
 # Tables and code stay for good: the collector need not look at them again. Requests make few cycles and many objects.
 gc.collect()

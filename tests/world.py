@@ -47,6 +47,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Json:
@@ -162,7 +163,8 @@ class World:
         started: list[Any] = []
 
         def start_response(status: str, sent: list[tuple[str, str]], exc_info: Any = None) -> None:
-            started[:] = [int(status.split()[0]), dict(sent)]
+            cookies = tuple(value for name, value in sent if name == "Set-Cookie")
+            started[:] = [int(status.split()[0]), dict(sent), cookies]
 
         chunks = self.app(environ, start_response)
         try:
@@ -171,7 +173,7 @@ class World:
             close = getattr(chunks, "close", None)
             if close:
                 close()
-        return Response(started[0], started[1], content)
+        return Response(started[0], started[1], content, started[2])
 
     # --- people ------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from fhir_dmp.access.parties import Party, PartyKind, codings, listed, local, parties
 from fhir_dmp.fhir.dates import ALWAYS, NEVER, covered, validity
-from fhir_dmp.fhir.elements import objects_of
+from fhir_dmp.fhir.elements import extensions_of, objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import ACT_REASON
 
@@ -36,6 +36,8 @@ class ConsentKind(StrEnum):
     TEAM_INFORMATION = "info-team"
 
 
+_KINDS = frozenset(ConsentKind)
+
 #: French category -> kind and the purpose that the category implies.
 CATEGORIES: Mapping[str, tuple[ConsentKind, str | None]] = {
     "consentement-ouverture": (ConsentKind.OPENING, None),
@@ -55,7 +57,8 @@ class Statement:
 
     parties: whom it names; () names everybody. low_ms, high_ms: half-open validity. said_ms: Consent.dateTime.
     purposes: ActReason codes, empty for any. narrow: it is limited to data that this server does not tell apart.
-    rights, classes: of a delegation (no class: all).
+    rights, classes: of a delegation (no class: all). scopes, finality: of an agreement to an application, as the
+    consent page recorded them ("" when it did not).
     """
 
     consent: str
@@ -69,6 +72,8 @@ class Statement:
     narrow: bool = False
     rights: frozenset[str] = frozenset()
     classes: frozenset[str] = frozenset()
+    scopes: str = ""
+    finality: str = ""
 
     def holds_at(self, now_ms: int) -> bool:
         """Say whether the moment lies in the period."""
@@ -85,7 +90,7 @@ def kinds_of(consent: Json, canonical_base: str) -> tuple[tuple[ConsentKind, str
     french = f"{canonical_base}/CodeSystem/dmp-consent-categorie"
     found: list[tuple[ConsentKind, str | None]] = []
     for system, code in codings(consent.get("category")):
-        if system in systems and code in set(ConsentKind):
+        if system in systems and code in _KINDS:
             found.append((ConsentKind(code), None))
         elif system in (french, *systems) and code in CATEGORIES:
             found.append(CATEGORIES[code])
@@ -142,7 +147,18 @@ def _base(consent: Json, kind: ConsentKind, reading: Reading) -> Statement:
         said_ms=said[0] if said else 0,
         rights=rights,
         classes=classes,
+        scopes=_extended(consent, f"{reading.canonical_base}/StructureDefinition/dmp-granted-scopes"),
+        finality=_extended(consent, f"{reading.canonical_base}/StructureDefinition/dmp-finality"),
     )
+
+
+def _extended(consent: Json, url: str) -> str:
+    """Return the text of an extension: valueString or valueCode, "" without it."""
+    for extension in extensions_of(consent, url):
+        for name in ("valueString", "valueCode"):
+            if isinstance(extension.get(name), str):
+                return str(extension[name])
+    return ""
 
 
 def _statement(consent: Json, kind: ConsentKind, provision: Json, reading: Reading, outer: Statement) -> Statement:
@@ -163,6 +179,8 @@ def _statement(consent: Json, kind: ConsentKind, provision: Json, reading: Readi
         narrow=outer.narrow or any(provision.get(name) for name in NARROWING),
         rights=outer.rights,
         classes=outer.classes,
+        scopes=outer.scopes,
+        finality=outer.finality,
     )
 
 

@@ -23,6 +23,7 @@ from fhir_dmp.access.relation import (
     team_consent,
 )
 from fhir_dmp.identity.caller import Actor, Caller, Mode
+from fhir_dmp.identity.scopes import narrow, parse
 from fhir_dmp.patients.dossier import Status
 
 HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
@@ -58,6 +59,18 @@ def gate(caller: Caller, letters: str, type_: str, rules: Rules) -> Decision | N
     if not all(caller.may(letter, type_) for letter in letters):
         return _deny("A2", Op.READ, "scope")
     return None
+
+
+def as_agreed(caller: Caller, facts: PatientFacts) -> Caller:
+    """Return the caller with no more scopes than the holder agreed to let the application have.
+
+    The agreement is read at each request, so that narrowing it narrows the tokens that are out. Without any agreement
+    nothing changes here: `enter` refuses (D15).
+    """
+    agreed = active_app(caller, facts)
+    if agreed is None or not agreed.scopes:
+        return caller
+    return replace(caller, scopes=narrow(caller.scopes, parse(agreed.scopes)))
 
 
 def enter(
@@ -211,7 +224,7 @@ def _blocked(op: Op, consent: str) -> Decision:
 
 def _professional(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decision:
     blocked = block_on(caller, facts)
-    if blocked is not None:
+    if blocked is not None and not (rules.btg_overrides_block and caller.mode is Mode.BREAK_GLASS):
         return _blocked(op, blocked.consent)
     if caller.mode is not Mode.NORMAL:
         return _emergency(caller, op, facts, rules)

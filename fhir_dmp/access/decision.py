@@ -120,6 +120,8 @@ class Rules:
     zone: tzinfo = UTC
     care_team_initial_consent_required: bool = True
     mask_visible_in_btg: bool = False
+    author_sees_masked: bool = True
+    btg_overrides_block: bool = False
     btg_professions: frozenset[str] = frozenset({"10", "21", "40", "50", "60", "69"})
     regulation_centres: frozenset[str] = frozenset()
     age_of_majority: int = 18
@@ -137,6 +139,8 @@ class Rules:
             zone=zone,
             care_team_initial_consent_required=access.care_team_initial_consent_required,
             mask_visible_in_btg=access.mask_visible_in_btg,
+            author_sees_masked=access.author_sees_masked,
+            btg_overrides_block=access.btg_overrides_block,
             btg_professions=frozenset(access.btg_professions),
             regulation_centres=frozenset(
                 f"1{centre}" if len(centre) == 9 else centre for centre in access.regulation_centres

@@ -36,6 +36,8 @@ INVALID_LABEL = "invalid"
 
 #: First digit of an internal PSIdNat -> first digit of the StructIdNat that it begins with.
 _INTERNAL = {"1": "0", "3": "1", "4": "2", "5": "3", "6": "4"}
+#: The index token of a document with a label that is not understood.
+UNKNOWN_TERM = "security-label.unknown=c:true"
 _NOBODY: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -201,5 +203,5 @@ def access_terms(docref: Json) -> tuple[str, ...]:
     found.extend(f"author=r:{place}" for place in sorted(authors.references))
     found.extend(f"authenticator=r:{place}" for place in sorted(signers.references))
     if UNKNOWN_LABEL in labels_of(docref.get("securityLabel")):
-        found.append("security-label.unknown=c:true")
+        found.append(UNKNOWN_TERM)
     return tuple(found)

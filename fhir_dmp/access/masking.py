@@ -7,6 +7,7 @@ from typing import Any
 
 from fhir_dmp.access.parties import local
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.visibility import HIDEABLE
 
 DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _MASKED: Json = {"extension": [{"url": DATA_ABSENT, "valueCode": "masked"}]}
@@ -19,10 +20,6 @@ def references_to_check(resource: Json) -> tuple[str, ...]:
     """
     outside = {key: part for key, part in resource.items() if key != "content"} if _is_document(resource) else resource
     return tuple(dict.fromkeys(place for place in _places(outside) if place.split("/", 1)[0] in HIDEABLE))
-
-
-#: What may be hidden from somebody who may enter the record.
-HIDEABLE = frozenset({"DocumentReference", "Binary", "Bundle", "List", "Consent"})
 
 
 def _is_document(resource: Json) -> bool:

@@ -27,6 +27,8 @@ _SYSTEMS = {
 _NEEDED = ("row_kind", "profession_system", "profession_code", "class_code", "type_code", "read")
 
 Role = tuple[str, str]
+#: So many combinations of roles are remembered; every document of every page asks for one.
+_REMEMBERED = 1000
 
 
 def health_profession(roles: Sequence[Role]) -> str | None:
@@ -79,6 +81,7 @@ class Matrix:
     rows: int
     professions: Mapping[Role, Habilitation] = field(repr=False)
     training_like_profession: bool = True
+    _asked: dict[tuple[Role, ...], Habilitation] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def profession(self, roles: Sequence[Role]) -> Role | None:
         """Return the role that counts: the first of a code system that the matrix knows, else the first."""
@@ -92,6 +95,15 @@ class Matrix:
 
     def habilitation(self, roles: Sequence[Role]) -> Habilitation:
         """Return what a person with these roles may read; a profession without row reads what `*` allows."""
+        key = tuple(roles)
+        known = self._asked.get(key)
+        if known is None:
+            if len(self._asked) >= _REMEMBERED:
+                self._asked.clear()
+            known = self._asked[key] = self._found(key)
+        return known
+
+    def _found(self, roles: Sequence[Role]) -> Habilitation:
         role = self.profession(roles)
         if role is None:
             return self.professions.get(("*", "*"), NOTHING)

@@ -71,6 +71,10 @@ REASONS: dict[str, Reason] = {
         "Bris de glace : motif absent ou profession non admise.",
         "Break-glass needs a reason and a profession that may use it.",
     ),
+    "btg-limit": Reason(
+        "Trop d'accès d'urgence aujourd'hui pour ce professionnel.",
+        "Too many emergency accesses of this professional today.",
+    ),
     "feeding-opposition": Reason(
         "Le patient s'oppose à l'alimentation de son DMP.",
         "The patient objects to feeding the record.",

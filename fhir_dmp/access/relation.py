@@ -122,10 +122,18 @@ def active_delegation(caller: Caller, facts: PatientFacts) -> Statement | None:
 
 
 def active_app(caller: Caller, facts: PatientFacts) -> Statement | None:
-    """Return the agreement in force to the catalogue application that acts for the caller."""
+    """Return the agreement in force to the catalogue application that acts for the caller.
+
+    An agreement is to one purpose: it does not cover an application that has since been registered for another.
+    """
     names = {caller.app, caller.client, f"Device/{caller.app}", f"Device/{caller.client}"}
     return strongest(
-        [s for s in facts.apps if any(p.value in names or p.value.rsplit("|", 1)[-1] in names for p in s.parties)]
+        [
+            s
+            for s in facts.apps
+            if any(p.value in names or p.value.rsplit("|", 1)[-1] in names for p in s.parties)
+            and (not s.finality or not caller.finality or s.finality == caller.finality)
+        ]
     )
 
 

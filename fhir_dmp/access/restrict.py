@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fhir_dmp.access.decision import CHANGES, Decision, Op, Rules
-from fhir_dmp.access.document import INVISIBLE_PATIENT, INVISIBLE_REPRESENTATIVES, MASKED
+from fhir_dmp.access.document import INVISIBLE_PATIENT, INVISIBLE_REPRESENTATIVES, MASKED, UNKNOWN_TERM
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.matrix import Habilitation, Matrix
 from fhir_dmp.access.visibility import identities, sees_masked
@@ -18,7 +18,6 @@ from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.search.query import AnyTerm, Everything, Node, Not, Nothing, Term, both, either
 from fhir_dmp.terminology.aliases import STRUCTURE
 
-_UNKNOWN = "security-label.unknown=c:true"
 _DELETED = Not(Term("status=c:entered-in-error"))
 
 
@@ -87,7 +86,7 @@ def _colleagues(caller: Caller) -> Node:
 
 
 def _for_holder(caller: Caller, decision: Decision) -> Node:
-    hidden = ["security-label=c:" + INVISIBLE_PATIENT, _UNKNOWN]
+    hidden = ["security-label=c:" + INVISIBLE_PATIENT, UNKNOWN_TERM]
     if caller.actor is not Actor.PATIENT:
         hidden.append("security-label=c:" + INVISIBLE_REPRESENTATIVES)
     node: Node = _none(hidden)
@@ -101,12 +100,11 @@ def _for_holder(caller: Caller, decision: Decision) -> Node:
 def _for_professional(
     caller: Caller, decision: Decision, facts: PatientFacts, rules: Rules, allowed: Habilitation, mine: Node
 ) -> Node:
-    shown: Node = Everything()
-    if not sees_masked(caller, decision, facts, rules):
-        shown = _none(["security-label=c:" + MASKED, _UNKNOWN])
+    unmasked = _none(["security-label=c:" + MASKED, UNKNOWN_TERM])
+    shown: Node = Everything() if sees_masked(caller, decision, facts, rules) else unmasked
     colleagues = _colleagues(caller) if decision.op in CHANGES else Nothing()
     others = colleagues if decision.own_only else either(_habilitation(allowed), colleagues)
-    return either(mine, both(shown, others))
+    return either(mine if rules.author_sees_masked else both(mine, unmasked), both(shown, others))
 
 
 def _habilitation(allowed: Habilitation) -> Node:

@@ -129,7 +129,7 @@ def _for_professional(
     caller: Caller, decision: Decision, document: DocumentFacts, facts: PatientFacts, rules: Rules, matrix: Matrix
 ) -> Verdict:
     warnings = _warnings(document)
-    if is_author(caller, decision, document):
+    if is_author(caller, decision, document) and (rules.author_sees_masked or not document.masked):
         return Verdict(Effect.PERMIT, "D6", warnings=warnings)
     colleague = decision.op in CHANGES and is_colleague(caller, document)
     if document.masked and not sees_masked(caller, decision, facts, rules):

@@ -19,12 +19,24 @@ from fhir_dmp import __version__
 COMMANDS = {
     "serve": "Run the server.",
     "token": "Print an access token signed with this server's key.",
+    "client": "Register, list, suspend clients, or give one a new secret.",
+    "keys": "List or rotate the keys that sign tokens.",
+    "account": "Add, list or disable local accounts.",
     "check": "Check configuration, store, keys, clock and mail.",
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",
     "import": "Import resources, bundles, CDA documents and exported records.",
+    "deliver": "Send queued notices by SMTP.",
+    "audit": "Prove that the audit trail is whole, and export it.",
+    "access": "Explain access decisions; show, compare and activate the habilitation matrix.",
     "cda": "Convert and check CDA documents, without a server.",
     "export": "Export the whole record of a patient.",
+    "dossiers": "Open dossiers for a whole population.",
+    "report": "Count the documents whose deposit is compulsory.",
+    "retention": "Destroy closed dossiers whose time is over.",
+    "validate": "Judge files as R4 and as profiles.",
+    "profiles": "List the server's profiles, or write them as a FHIR package.",
+    "packages": "Add, list and remove FHIR packages.",
 }
 
 

@@ -101,13 +101,8 @@ def _clock(settings: Settings) -> str:
 def _mail(settings: Settings) -> str:
     if not settings.mail.smtp_url:
         return "not configured, notices stay queued"
-    import smtplib
-    from urllib.parse import urlsplit
+    from fhir_dmp.mail.smtp import smtp_of
 
-    url = urlsplit(settings.mail.smtp_url)
-    if url.scheme not in ("smtp", "smtps") or not url.hostname:
-        raise OSError("mail.smtp_url must be smtp://host:port or smtps://host:port")
-    client = smtplib.SMTP_SSL if url.scheme == "smtps" else smtplib.SMTP
-    with client(url.hostname, url.port or 0, timeout=5) as server:
-        server.noop()
-    return f"{url.hostname} answers"
+    server = smtp_of(settings.mail.smtp_url)
+    server.check()
+    return f"{server.host} answers"

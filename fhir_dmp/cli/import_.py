@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -50,13 +49,14 @@ def command(
     from fhir_dmp import configuration
     from fhir_dmp.cli.import_files import units
     from fhir_dmp.cli.import_work import Rules
+    from fhir_dmp.cli.reports import written
 
     settings = configuration.load()
     found = list(units(paths))
     if not found:
         raise click.ClickException("nothing to import: no .json, .ndjson, .xml or .zip file was found")
     totals: Counter[str] = Counter()
-    with _written(report) as refused, _written(warnings or Path(os.devnull)) as warned:
+    with written(report) as refused, written(warnings or Path(os.devnull)) as warned:
         for done in _run(found, settings, Rules(patient, open_), jobs or os.cpu_count() or 1):
             totals.update({**done.counts, "warnings": len(done.warnings)})
             refused.writelines(line + "\n" for line in done.refusals)
@@ -67,16 +67,6 @@ def command(
     if totals["refused"]:
         click.echo(f"fhir-dmp: {totals['refused']} refused; the reasons are in {report}", err=True)
         raise click.exceptions.Exit(1)
-
-
-@contextmanager
-def _written(report: Path) -> Iterator[IO[str]]:
-    try:
-        file = report.open("w", encoding="utf-8")
-    except OSError as error:
-        raise click.UsageError(f"cannot write {report} ({error.strerror}): choose another file") from error
-    with file:
-        yield file
 
 
 def _run(found: list[Unit], settings: Settings, rules: Rules, jobs: int) -> Iterator[Done]:

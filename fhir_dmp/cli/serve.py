@@ -48,6 +48,7 @@ def command(
         os.environ["DMP_STORE_URL"] = store
     if demo:
         os.environ.setdefault("DMP_IDENTITY_INS_TEST_ALLOWED", "true")
+        os.environ.setdefault("DMP_SECURITY_LOCAL_PROFESSIONALS", "true")
         _declare_regulators()
     _run(demo)
 
@@ -76,7 +77,7 @@ def _run(demo: bool) -> None:
         raise click.UsageError("a store in memory belongs to one process: use --workers 1, or another --store")
     if demo and in_memory:
         os.environ["FHIR_DMP_DEMO"] = "load"
-    with _shared_metrics(settings.server.workers):
+    with _shared_metrics(settings.server.workers), _shared_meters(settings.server.workers):
         with opened(settings) as services:
             if demo and not in_memory:
                 bootstrap.load_demo(services)
@@ -93,6 +94,17 @@ def _shared_metrics(workers: int) -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory(prefix="fhir-dmp-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
+
+
+@contextmanager
+def _shared_meters(workers: int) -> Iterator[None]:
+    """Let rate limits count what all workers see."""
+    if workers == 1:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="fhir-dmp-meters-") as folder:
+        os.environ["FHIR_DMP_METERS"] = str(Path(folder) / "meters")
         yield
 
 

@@ -58,10 +58,10 @@ def command(
         raise click.UsageError(f"--as {kind}: the kind must be one of {', '.join(KINDS)}")
     asked = Application(kind, id_, "", None, profession, structure, scope, Mode(mode), reason, regulator, secret)
     with opened(configuration.load()) as services:
-        click.echo(_signed(_identified(asked, patient, services), services, ttl))
+        click.echo(_signed(identified(asked, patient, services), services, ttl))
 
 
-def _identified(asked: Application, patient: str, services: Wired) -> Application:
+def identified(asked: Application, patient: str, services: Wired) -> Application:
     """Replace national health identities by what a token may hold: the record's id, or a pseudonym."""
     from fhir_dmp.identity.applicants import PERSONS
 
@@ -90,8 +90,8 @@ def _pseudonym(ins: str, services: Wired) -> str:
 
 def _signed(asked: Application, services: Wired, ttl: int | None) -> str:
     from fhir_dmp.errors import BadRequest
-    from fhir_dmp.identity.applicants import EMERGENCY_TTL_S, caller_of
-    from fhir_dmp.identity.caller import Mode
+    from fhir_dmp.identity.applicants import caller_of
+    from fhir_dmp.identity.caller import EMERGENCY_TTL_S, Mode
     from fhir_dmp.identity.tokens import Validity, claims_of, sign
 
     try:

@@ -16,6 +16,7 @@ from fhir_dmp.fhir.elements import contained_of, extensions_of, object_of, objec
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.identity.caller import Actor, Caller
 from fhir_dmp.terminology.aliases import PROFESSIONAL, STRUCTURE
+from fhir_dmp.terminology.numbers import has_rpps_key
 from fhir_dmp.terminology.sharing import AUTHOR_ORGANISATION
 
 _CITIZENS = (Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE)
@@ -101,6 +102,13 @@ def is_author(
 ) -> bool:
     """Say whether the caller is an author of the document, or acts for a structure that is."""
     return bool(identities_of(caller, patient_ins) & authors(docref, known))
+
+
+def number_warnings(docref: Json, place: str) -> list[Issue]:
+    """Return a warning for an author whose RPPS number has a wrong last digit: somebody mistyped it. [dmp-fhir 2.5]"""
+    wrong = any(system == PROFESSIONAL and not has_rpps_key(value) for system, value in authors(docref))
+    text = "An RPPS number of an author has a wrong control digit."
+    return [Issue("value", text, severity="warning", expression=(f"{place}.author",))] if wrong else []
 
 
 def check_author(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from fhir_dmp.documents.authors import check_author
+from fhir_dmp.documents.authors import check_author, number_warnings
 from fhir_dmp.documents.case import Case
 from fhir_dmp.documents.codes import code_warnings
 from fhir_dmp.documents.contents import described, duplicate, repeated
@@ -179,12 +179,13 @@ def author_issues(case: Case, subject: Subject) -> list[Issue]:
 
 
 def document_code_issues(case: Case, subject: Subject) -> list[Issue]:
-    """Check labels, and warn of codes outside their bindings. [row 12]"""
+    """Check labels; warn of codes outside their bindings and of mistyped numbers. [row 12]"""
     context = LabelContext(case.rules, is_minor(subject, case))
     found = []
     for entry in case.created(Slice.DOCUMENT):
         found.extend(label_issues(entry.resource, context, entry.place))
         found.extend(code_warnings(entry.resource, case.rules.codes, entry.place))
+        found.extend(number_warnings(entry.resource, entry.place))
     return found
 
 

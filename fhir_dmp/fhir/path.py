@@ -112,6 +112,13 @@ class Path:
             return alternatives[0](scope)
         return distinct([item for evaluate in alternatives for item in evaluate(scope)], scope.env)
 
+    def on(self, item: Item, environment: Environment) -> list[Item]:
+        """Return the nodes found from any node of a resource: what a constraint of an element asks."""
+        scope = Scope(environment, [item])
+        if len(self._alternatives) == 1:
+            return self._alternatives[0][1](scope)
+        return distinct([found for _, evaluate in self._alternatives for found in evaluate(scope)], environment)
+
     def _applicable(self, type_: str) -> tuple[Evaluate, ...]:
         found = tuple(run for root, run in self._alternatives if root is None or (type_ and is_kind_of(type_, root)))
         if len(self._alternatives) > 1 and len(found) == 1:

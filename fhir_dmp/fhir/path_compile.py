@@ -94,7 +94,11 @@ def _variable(tree: Variable) -> Evaluate:
             return lambda scope: [Item(scope.index, "integer")]
         case "$total":
             return lambda scope: scope.total
-        case "%resource" | "%context" | "%rootResource":
+        case "%resource":
+            return lambda scope: [scope.env.resource]
+        case "%context":
+            return lambda scope: [scope.env.context]
+        case "%rootResource":
             return lambda scope: [scope.env.root]
     if tree.name not in _CONSTANTS:
         raise PathSyntaxError(f"unknown constant {tree.name[:40]}", tree.position)

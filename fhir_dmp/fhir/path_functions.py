@@ -13,6 +13,7 @@ from fhir_dmp.fhir.path_types import choice_of, is_kind_of, looks_like, type_of_
 from fhir_dmp.fhir.path_values import (
     FALSE,
     TRUE,
+    Environment,
     Evaluate,
     Item,
     Scope,
@@ -70,13 +71,16 @@ def children(item: Item) -> Iterator[Item]:
     yield from found
 
 
-def resolved(item: Item, root: Item) -> Item | None:
-    """Return the contained resource that a reference names, or what is known of the resource elsewhere."""
+def resolved(item: Item, env: Environment) -> Item | None:
+    """Return the contained resource that a reference names, one at hand, or what is known of the resource elsewhere."""
     value = item.value
     reference = value.get("reference") if isinstance(value, dict) else value
     if isinstance(reference, str) and reference.startswith("#"):
-        return _contained(reference[1:], root)
+        return _contained(reference[1:], env.root)
     if isinstance(reference, str):
+        near = env.at_hand.get(reference)
+        if near is not None:
+            return Item(near)
         named = type_of_reference(reference)
     elif isinstance(value, dict) and ("identifier" in value or "type" in value):
         reference, named = None, None
@@ -254,7 +258,7 @@ def _extension(items: list[Item], scope: Scope, arguments: tuple[Evaluate, ...])
 
 
 def _resolve(items: list[Item], scope: Scope, arguments: tuple[Evaluate, ...]) -> list[Item]:
-    return [target for item in items if (target := resolved(item, scope.env.root)) is not None]
+    return [target for item in items if (target := resolved(item, scope.env)) is not None]
 
 
 def _not(items: list[Item], scope: Scope, arguments: tuple[Evaluate, ...]) -> list[Item]:

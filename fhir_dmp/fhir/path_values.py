@@ -7,7 +7,7 @@ http://hl7.org/fhirpath/N1/index.html#equality, #comparison
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -68,14 +68,22 @@ class Temporal:
 
 
 class Environment:
-    """What one evaluation shares: the resource, the time that the caller gave, and what may still be spent."""
+    """What one evaluation shares: the resource, the time that the caller gave, and what may still be spent.
 
-    __slots__ = ("left", "now", "root")
+    root: the resource with its contained ones (`%rootResource`). resource: the one that holds the node (`%resource`),
+    context: the node that the expression starts from (`%context`); both are the root unless they are set.
+    at_hand: resources that `resolve()` finds beside the root, by absolute reference (the entries of a Bundle).
+    """
 
-    def __init__(self, root: Item, now: datetime | None) -> None:
+    __slots__ = ("at_hand", "context", "left", "now", "resource", "root")
+
+    def __init__(self, root: Item, now: datetime | None, at_hand: Mapping[str, Json] | None = None) -> None:
         self.root = root
+        self.resource = root
+        self.context = root
         self.now = now
         self.left = BUDGET
+        self.at_hand = at_hand or {}
 
     def spend(self, nodes: int) -> None:
         """Count nodes made, or looked at for equality.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from html import escape
 from typing import Any
 
 from flask import Flask, Response, jsonify
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
-from fhir_dmp import __version__
-from fhir_dmp.http import discovery, health, html, metrics, openapi
+from fhir_dmp.http import admin, health, html, metrics, oauth, openapi, pages
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.calls import MOUNT
 from fhir_dmp.http.fhir import FhirApplication
@@ -56,10 +54,6 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
         response.headers.setdefault("Referrer-Policy", "no-referrer")
         return response
 
-    @app.get("/")
-    def home() -> Response:
-        return Response(_home(services), mimetype="text/html")
-
     @app.get("/openapi.json")
     def describe() -> Response:
         return jsonify(openapi.document(services.capability(), services.base))
@@ -68,8 +62,11 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
     def scrape() -> Response:
         return Response(counters.expose(services.store), content_type=metrics.CONTENT_TYPE)
 
+    app.register_blueprint(pages.blueprint(services))
     _add_health(app, services)
-    _add_discovery(app, services)
+    wire = oauth.Wire(services)
+    app.register_blueprint(oauth.blueprint(services, wire))
+    app.register_blueprint(admin.blueprint(services, wire))
     return app
 
 
@@ -81,41 +78,3 @@ def _add_health(app: Flask, services: Services) -> None:
     @app.get("/health/ready")
     def ready() -> tuple[dict[str, str], int]:
         return health.ready(services)
-
-
-def _add_discovery(app: Flask, services: Services) -> None:
-    @app.get("/auth/jwks")
-    @app.get("/auth/jwks.json")
-    def keys() -> Response:
-        response = jsonify(services.verifier.keys.public())
-        response.headers["Cache-Control"] = f"max-age={discovery.JWKS_MAX_AGE_S}"
-        return _for_everyone(response)
-
-    @app.get("/.well-known/openid-configuration")
-    @app.get("/auth/.well-known/openid-configuration")
-    @app.get("/.well-known/oauth-authorization-server")
-    @app.get("/.well-known/oauth-authorization-server/auth")
-    @app.get("/auth/.well-known/oauth-authorization-server")
-    def server_metadata() -> Response:
-        return _for_everyone(jsonify(discovery.document(services)))
-
-
-def _for_everyone(response: Response) -> Response:
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    return response
-
-
-def _home(services: Services) -> bytes:
-    links = (
-        (f"{MOUNT}/metadata?_format=html", "CapabilityStatement"),
-        ("/openapi.json", "OpenAPI"),
-        ("/health/ready", "Health"),
-        ("/metrics", "Metrics"),
-        ("/.well-known/oauth-authorization-server", "Authorization"),
-    )
-    items = "".join(f'<li><a href="{href}">{name}</a></li>' for href, name in links)
-    return html.document(
-        "fhir-dmp",
-        f"<h1>fhir-dmp {__version__}</h1><p>Dossier Médical Partagé, serveur FHIR R4. "
-        f"<code>{escape(services.base)}</code></p><ul>{items}</ul>",
-    )

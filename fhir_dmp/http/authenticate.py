@@ -1,6 +1,6 @@
 """From an Authorization header to a Caller. RFC 6750: bearer tokens, in the header only.
 
-A genuine token is verified once and remembered; only its validity is judged on every request.
+A genuine token is verified once and remembered; what may change while it lives is judged on every request.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from functools import lru_cache
 from fhir_dmp.errors import Forbidden
 from fhir_dmp.http.request import Environ
 from fhir_dmp.identity.caller import Actor, Caller, Scope
-from fhir_dmp.identity.tokens import Verifier, refusal
+from fhir_dmp.identity.tokens import refusal
+from fhir_dmp.oauth.certificates import Presented
+from fhir_dmp.oauth.guard import Guard, Opened
 from fhir_dmp.ports import Clock
 
 #: How many verified tokens are remembered in each worker.
@@ -34,9 +36,12 @@ ANYONE = Caller(
 Authenticate = Callable[[Environ], Caller]
 
 
-def bearer(verifier: Verifier, clock: Clock) -> Authenticate:
-    """Return the function that tells the caller from its token."""
-    open_token = lru_cache(maxsize=REMEMBERED)(verifier.open)
+def bearer(guard: Guard, clock: Clock, certificate: Callable[[Environ], Presented | None]) -> Authenticate:
+    """Return the function that tells the caller from its token. certificate: that of the connection."""
+
+    @lru_cache(maxsize=REMEMBERED)
+    def open_token(token: str, generation: int) -> Opened:
+        return guard.open(token)
 
     def authenticate(environ: Environ) -> Caller:
         header: str = environ.get("HTTP_AUTHORIZATION", "")
@@ -45,9 +50,10 @@ def bearer(verifier: Verifier, clock: Clock) -> Authenticate:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise refusal("The Authorization header must be: Bearer <token>.")
-        grant = open_token(token.strip())
-        verifier.check_time(grant.validity, clock.now_ms() / 1000)
-        return grant.caller
+        opened = open_token(token.strip(), guard.verifier.keys.generation)
+        bound = opened.grant.thumbprint is not None
+        guard.check(opened, certificate(environ) if bound else None, clock.now_ms())
+        return opened.grant.caller
 
     return authenticate
 

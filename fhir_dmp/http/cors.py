@@ -5,6 +5,8 @@ https://fetch.spec.whatwg.org/#http-cors-protocol. Never with credentials: token
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
+
 from fhir_dmp.http.request import ALLOW, Environ
 
 _EXPOSED = (
@@ -18,7 +20,18 @@ _ACCEPTED = (
 _MAX_AGE_S = 600
 
 
-def shared_with(environ: Environ, origins: frozenset[str], public: bool) -> list[tuple[str, str]]:
+class Origins:
+    """The origins whose pages may call: those of the settings, and those of registered clients."""
+
+    def __init__(self, configured: tuple[str, ...], registered: Callable[[str], bool]) -> None:
+        self._configured = frozenset(configured)
+        self._registered = registered
+
+    def __contains__(self, origin: object) -> bool:
+        return origin in self._configured or (isinstance(origin, str) and self._registered(origin))
+
+
+def shared_with(environ: Environ, origins: Container[str], public: bool) -> list[tuple[str, str]]:
     """Return the headers that let the calling page read the answer; none for other origins."""
     origin = environ.get("HTTP_ORIGIN")
     if not origin:
@@ -34,7 +47,7 @@ def shared_with(environ: Environ, origins: frozenset[str], public: bool) -> list
     ]
 
 
-def preflight(environ: Environ, origins: frozenset[str], public: bool) -> list[tuple[str, str]]:
+def preflight(environ: Environ, origins: Container[str], public: bool) -> list[tuple[str, str]]:
     """Return the headers of an OPTIONS answer: what exists, and what the calling page may do."""
     shared = shared_with(environ, origins, public)
     if any(name == "Access-Control-Allow-Origin" for name, _ in shared):

@@ -12,28 +12,31 @@ from fhir_dmp.errors import MethodNotAllowed, NotFound
 from fhir_dmp.http.render import Reply
 from fhir_dmp.http.request import Request
 from fhir_dmp.http.services import Services
-from fhir_dmp.identity.caller import Actor
-from fhir_dmp.identity.scopes import dump, maximum
+from fhir_dmp.oauth import offer
 
 JWKS_MAX_AGE_S = 3600
+METADATA_MAX_AGE_S = 300
+
+
+def keys(services: Services) -> dict[str, Any]:
+    """Return every public key: those of access tokens, and those of id_tokens."""
+    both = (services.verifier.keys.public()["keys"], services.authority.id_keys.public()["keys"])
+    return {"keys": [key for each in both for key in each]}
 
 
 def document(services: Services) -> dict[str, Any]:
-    """Return the metadata of the authorization server."""
-    scopes = dict.fromkeys(scope for actor in Actor for scope in dump(maximum(actor)).split())
-    return {
-        "issuer": services.issuer,
-        "jwks_uri": f"{services.issuer}/jwks",
-        "scopes_supported": list(scopes),
-        "response_types_supported": [],
-        "grant_types_supported": [],
-    }
+    """Return the metadata of the authorization server (RFC 8414)."""
+    return offer.server_metadata(services.issuer)
+
+
+def openid(services: Services) -> dict[str, Any]:
+    """Return the metadata of the OpenID provider."""
+    return offer.openid_configuration(services.issuer)
 
 
 def smart_configuration(services: Services) -> dict[str, Any]:
     """Return the SMART configuration of the FHIR base."""
-    capabilities = ["permission-patient", "permission-user", "permission-v1", "permission-v2"]
-    return {**document(services), "capabilities": capabilities}
+    return offer.smart_configuration(services.issuer)
 
 
 def smart(request: Request, services: Services) -> Reply:

@@ -16,6 +16,8 @@ from fhir_dmp.http.authenticate import NOBODY, PUBLIC, anyone, bearer
 from fhir_dmp.http.body import Body
 from fhir_dmp.http.calls import bare, call_of
 from fhir_dmp.http.errors import crashed, refused
+from fhir_dmp.http.limits import RateLimits
+from fhir_dmp.http.meter import shared_meters
 from fhir_dmp.http.metrics import Metrics
 from fhir_dmp.http.negotiation import DEFAULT, negotiate
 from fhir_dmp.http.payload import Intake
@@ -43,9 +45,12 @@ class FhirApplication:
         self._log = log
         self._structures = services.structures
         self._intake = Intake(services.store.blobs, services.structures, server.max_body_bytes)
-        self._origins = frozenset(server.allowed_origins)
+        self._origins = cors.Origins(server.allowed_origins, services.clients.has_origin)
         self._proxies = proxies(server.trusted_proxies, services.base, base_follows_host=not server.base_url)
-        self._authenticate = anyone if server.access == "open" else bearer(services.verifier, services.clock)
+        certificate = self._proxies.certificate_from(services.settings.security.client_certificate_header)
+        judged = bearer(services.guard, services.clock, certificate)
+        self._authenticate = anyone if server.access == "open" else judged
+        self._limits = RateLimits(services.settings.limits, shared_meters())
         self._secure: Headers = _ONE_YEAR if services.base.startswith("https:") else []
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -102,10 +107,24 @@ class FhirApplication:
 
     def _caller(self, request: Request) -> Caller:
         """Tell who is asking; a refusal is recorded before it leaves."""
+        now_s = self._now_ms() / 1000
         try:
-            return self._authenticate(request.environ)
+            caller = self._authenticate(request.environ)
         except DmpError as error:
+            self._limits.failed(request.address, now_s)
             self._services.refused(bare(request, NOBODY), error)
+            raise
+        if self._limits.active:
+            self._limited(caller, request, now_s)
+        return caller
+
+    def _limited(self, caller: Caller, request: Request, now_s: float) -> None:
+        """Count the request; the first refusal of a caller in a minute is recorded."""
+        try:
+            self._limits.check(caller, request.method, request.segments, now_s)
+        except DmpError as error:
+            if self._limits.is_first(caller, request.address, now_s):
+                self._services.refused(bare(request, caller), error)
             raise
 
     def _call(self, request: Request, caller: Caller) -> Call:

@@ -16,6 +16,7 @@ from fhir_dmp.fhir.json_patch import read_json_patch
 from fhir_dmp.fhir.resource import parse
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.fhir.xml import from_xml
+from fhir_dmp.fhir.xml_patch import read_xml_patch
 from fhir_dmp.http.body import Body
 from fhir_dmp.http.negotiation import FHIR_JSON, FHIR_XML, NAMES, Format, MediaType, check_fhir_type, media_type
 from fhir_dmp.http.request import Pairs, Request, parse_query, refuse_token
@@ -28,7 +29,8 @@ FORM = "application/x-www-form-urlencoded"
 _CDA_IN = "$cda-to-fhir"
 _PLAIN_XML = ("application/xml", "text/xml")
 JSON_PATCH = "application/json-patch+json"
-ACCEPT_PATCH = f"{JSON_PATCH}, {FHIR_JSON}, {FHIR_XML}"
+XML_PATCH = "application/xml-patch+xml"
+ACCEPT_PATCH = f"{JSON_PATCH}, {FHIR_JSON}, {FHIR_XML}, {XML_PATCH}"
 #: JSON bodies up to this size are parsed in memory, larger ones while they arrive.
 IN_MEMORY = 1 << 20
 _ROOT = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*<(?:[\w.\-]+:)?([\w.\-]+)[\s/>]", re.DOTALL)
@@ -91,7 +93,7 @@ def _is_operation(request: Request) -> bool:
 
 def _check_type(given: MediaType, request: Request) -> None:
     if request.method == "PATCH":
-        if given.name not in (JSON_PATCH, FHIR_JSON, FHIR_XML):
+        if given.name not in (JSON_PATCH, XML_PATCH, FHIR_JSON, FHIR_XML):
             raise UnsupportedMedia(f"PATCH takes {ACCEPT_PATCH}.", headers={"Accept-Patch": ACCEPT_PATCH})
     elif NAMES.get(given.name, Format.HTML) is Format.HTML:
         raise UnsupportedMedia(
@@ -115,6 +117,8 @@ def _parsed(
 ) -> Payload | None:
     if given.name == JSON_PATCH:
         return Payload(given.name, declared, patch=read_json_patch(b"".join(chunks)))
+    if given.name == XML_PATCH:
+        return Payload(given.name, declared, patch=read_xml_patch(b"".join(chunks)))
     if NAMES[given.name] is Format.XML:
         return _xml(given, declared, b"".join(chunks), request, intake)
     return _json(given, declared, chunks, intake.blobs)

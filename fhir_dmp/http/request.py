@@ -16,6 +16,7 @@ from urllib.parse import unquote_plus, urlsplit
 
 from fhir_dmp.errors import BadRequest, MethodNotAllowed
 from fhir_dmp.http.negotiation import DEFAULT, Wanted
+from fhir_dmp.oauth.certificates import Presented, presented
 
 if TYPE_CHECKING:
     from fhir_dmp.http.body import Body
@@ -30,6 +31,7 @@ MAX_QUERY = 32_768
 MAX_PARAMETERS = 1_000
 MAX_HEADER = 8_192
 
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1", ""})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9.\-]{1,64}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 #: What FHIR strings may not hold: a parameter may span lines.
@@ -207,6 +209,25 @@ class Proxies:
             if not self.trusted(address):
                 break
         return address
+
+    def is_plain(self, environ: Environ) -> bool:
+        """Say whether the client's connection is http: to this server, unless from this machine, or to a proxy."""
+        if environ.get("wsgi.url_scheme") == "https":
+            return False
+        peer = environ.get("REMOTE_ADDR", "")
+        scheme = _forwarded_host(environ)[0] if self.trusted(peer) else ""
+        return scheme != "https" if scheme else peer not in _LOOPBACK
+
+    def certificate_from(self, header: str) -> Callable[[Environ], Presented | None]:
+        """Return the function that reads the client's certificate from this header, of trusted peers only."""
+        name = "HTTP_" + header.upper().replace("-", "_")
+
+        def certificate(environ: Environ) -> Presented | None:
+            if not header or not self.trusted(environ.get("REMOTE_ADDR", "")):
+                return None
+            return presented(environ.get(name, ""))
+
+        return certificate
 
     def public_base(self, environ: Environ) -> str:
         """Return the FHIR base under which the client knows this server."""

@@ -9,8 +9,12 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.oauth.authority import Authority
+from fhir_dmp.oauth.guard import Guard
+from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.ports import Clock, ResourceStore
 from fhir_dmp.settings import Settings
+from fhir_dmp.signin.desk import Desk
 
 
 class Services(Protocol):
@@ -27,6 +31,26 @@ class Services(Protocol):
     @property
     def structures(self) -> Structures:
         """What R4 says about each type."""
+
+    @property
+    def clients(self) -> Clients:
+        """The registered clients."""
+
+    @property
+    def desk(self) -> Desk:
+        """Signing in and authorising."""
+
+    @property
+    def guard(self) -> Guard:
+        """The judge of bearer tokens."""
+
+    @property
+    def admin_guard(self) -> Guard:
+        """The judge of administrators' tokens."""
+
+    @property
+    def authority(self) -> Authority:
+        """The authorization server."""
 
     @property
     def clock(self) -> Clock:

@@ -30,7 +30,6 @@ PERSONS = frozenset({"patient", "representative", "delegate"})
 CLIENT = "fhir-dmp-token"
 #: TRE_A00: who feeds for the national health insurance.
 _FEEDER_ROLE = ("urn:oid:1.2.250.1.213.1.1.4.6", "ALIM_AM")
-EMERGENCY_TTL_S = 600
 
 
 @dataclass(frozen=True, slots=True)

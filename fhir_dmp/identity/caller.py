@@ -9,6 +9,8 @@ from fhir_dmp.terminology.aliases import PROFESSION
 
 #: The profession of doctor.
 DOCTOR = (PROFESSION, "10")
+#: So long an access by break-glass lasts, in seconds, whatever a token says.
+EMERGENCY_TTL_S = 600
 
 
 class Actor(StrEnum):
@@ -34,11 +36,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One resource scope: context `patient`, `user` or `system`; type or `*`; letters among `cruds`."""
+    """One resource scope: context `patient`, `user` or `system`; type or `*`; letters among `cruds`.
+
+    constraint: (search parameter, value) pairs that a resource must satisfy, none for every resource of the type.
+    """
 
     context: str
     type: str
     letters: frozenset[str]
+    constraint: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Caller:
     profession and speciality. reason: the typed motive of a break-glass access. anonymous: `--access open`.
     fhir_user: claim fhirUser (`Practitioner/x`, `RelatedPerson/x`). sector: TRE_R02 code of the structure. app: id of
     the catalogue application that acts for the user; app_classes: document classes it may see (None: all).
+    reads_self: the scopes openid and fhirUser let it read the resource that it is itself, and nothing else.
+    finality: what the application was registered for.
     """
 
     actor: Actor
@@ -74,12 +82,22 @@ class Caller:
     sector: str = ""
     app: str | None = None
     app_classes: tuple[str, ...] | None = None
+    reads_self: bool = False
+    finality: str = ""
 
     @property
     def is_admin(self) -> bool:
         """Say whether this is an operator's administrator token (or the open access of a loopback server)."""
         return self.actor is Actor.ADMIN
 
+    def is_self(self, type_: str, id_: str) -> bool:
+        """Say whether a resource is the one that the token names as its user, and may be read for that alone."""
+        if not self.reads_self:
+            return False
+        if self.actor is Actor.PATIENT:
+            return (type_, id_) == ("Patient", self.patient)
+        return f"{type_}/{id_}" == self.fhir_user
+
     def may(self, letter: str, type_: str) -> bool:
-        """Say whether the scopes cover `letter` (c r u d s) on the resource type."""
+        """Say whether the scopes cover `letter` (c r u d s) on the resource type, or on some of its resources."""
         return any(letter in scope.letters and scope.type in ("*", type_) for scope in self.scopes)

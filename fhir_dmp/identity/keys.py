@@ -8,12 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
 
 from fhir_dmp.errors import ConfigurationError, Problem
+
+
+class Keys(Protocol):
+    """The keys of one purpose, as they are now: another process may rotate them while this one runs."""
+
+    @property
+    def keys(self) -> tuple[RSAKey, ...]:
+        """Every key that verifies or will."""
+
+    @property
+    def current(self) -> RSAKey:
+        """The key that signs."""
+
+    @property
+    def generation(self) -> int:
+        """Another number whenever a key was added or removed: what was verified before is verified again."""
+
+    def find(self, kid: str) -> RSAKey | None:
+        """Return the key of that id, or None."""
+
+    def public(self) -> dict[str, Any]:
+        """Return the JWK Set to publish: public members only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +48,11 @@ class SigningKeys:
     def current(self) -> RSAKey:
         """The key that signs."""
         return self.keys[0]
+
+    @property
+    def generation(self) -> int:
+        """A value never changes."""
+        return 0
 
     def find(self, kid: str) -> RSAKey | None:
         """Return the key of that id, or None."""

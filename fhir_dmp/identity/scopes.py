@@ -1,8 +1,8 @@
 """SMART resource scopes: grammar, wildcards, the maximum of each kind of caller, and the narrowing of a request.
 
 http://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html, versions 1 and 2. A scope that does not follow the
-grammar grants nothing. A constrained scope (`...rs?category=x`) is recognised and grants nothing either: less, never
-more, as long as constraints are not evaluated on each resource.
+grammar grants nothing. What a constrained scope (`...rs?category=x`) covers is judged resource by resource
+(interactions/granular.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_TEXT: Final = 8192
 _V2 = re.compile(r"c?r?u?d?s?")
 #: On `*`, only constraints that every type understands mean something.
 _ANY_TYPE_CONSTRAINTS = frozenset({"_tag", "_security", "_profile", "_lastUpdated"})
-_CONSTRAINTS = frozenset({"category", "type", "status", "_security", "security-label", "class"})
+_CONSTRAINTS = _ANY_TYPE_CONSTRAINTS | {"category", "type", "status", "security-label", "class"}
 _CONSTRAINT_VALUE = re.compile(r"[\x21-\x25\x27-\x7e]+")
 
 
@@ -93,7 +93,7 @@ def parse(text: str) -> tuple[Scope, ...]:
     if len(text) > MAX_TEXT:
         return ()
     found = (parse_one(word) for word in text.split()[:MAX_SCOPES])
-    return tuple(Scope(s.context, s.type, frozenset(s.letters)) for s in found if s and not s.constraint)
+    return tuple(Scope(s.context, s.type, frozenset(s.letters), s.constraint) for s in found if s)
 
 
 def dump(scopes: Iterable[Scope]) -> str:
@@ -101,8 +101,16 @@ def dump(scopes: Iterable[Scope]) -> str:
 
     >>> dump(parse("user/*.read patient/Consent.crus"))
     'user/*.rs patient/Consent.crus'
+    >>> dump(parse("patient/Observation.rs?category=laboratory&status=final"))
+    'patient/Observation.rs?category=laboratory&status=final'
     """
-    return " ".join(f"{s.context}/{s.type}.{''.join(c for c in LETTERS if c in s.letters)}" for s in scopes)
+    return " ".join(map(_dumped, scopes))
+
+
+def _dumped(scope: Scope) -> str:
+    letters = "".join(letter for letter in LETTERS if letter in scope.letters)
+    query = "&".join(f"{name}={value}" for name, value in scope.constraint)
+    return f"{scope.context}/{scope.type}.{letters}{'?' if query else ''}{query}"
 
 
 def narrow(asked: Iterable[Scope], maximum: Iterable[Scope]) -> tuple[Scope, ...]:
@@ -114,7 +122,7 @@ def narrow(asked: Iterable[Scope], maximum: Iterable[Scope]) -> tuple[Scope, ...
     'user/Patient.rs'
     """
     limits = tuple(maximum)
-    common: dict[tuple[str, str], frozenset[str]] = {}
+    common: dict[_Key, frozenset[str]] = {}
     for wish in asked:
         for limit in limits:
             letters = wish.letters & limit.letters
@@ -122,17 +130,23 @@ def narrow(asked: Iterable[Scope], maximum: Iterable[Scope]) -> tuple[Scope, ...
                 continue
             if wish.type not in ("*", limit.type) and limit.type != "*":
                 continue
-            key = (wish.context, limit.type if wish.type == "*" else wish.type)
+            constraint = tuple(dict.fromkeys((*wish.constraint, *limit.constraint)))
+            key = (wish.context, limit.type if wish.type == "*" else wish.type, constraint)
             common[key] = common.get(key, frozenset()) | letters
     return _shortest(common)
 
 
-def _shortest(permissions: Mapping[tuple[str, str], frozenset[str]]) -> tuple[Scope, ...]:
+#: Context, type, constraint.
+_Key = tuple[str, str, tuple[tuple[str, str], ...]]
+
+
+def _shortest(permissions: Mapping[_Key, frozenset[str]]) -> tuple[Scope, ...]:
     kept = []
-    for (context, type_), letters in permissions.items():
-        wide = frozenset[str]() if type_ == "*" else permissions.get((context, "*"), frozenset())
-        if letters - wide:
-            kept.append(Scope(context, type_, letters - wide))
+    for (context, type_, constraint), letters in permissions.items():
+        wider: list[_Key] = [(context, "*", ()), (context, type_, ())]
+        rest = letters.difference(*(permissions.get(k, ()) for k in wider if k != (context, type_, constraint)))
+        if rest:
+            kept.append(Scope(context, type_, rest, constraint))
     return tuple(sorted(kept, key=lambda s: (CONTEXTS.index(s.context), s.type != "*", s.type)))
 
 

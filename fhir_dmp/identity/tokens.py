@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 
 from fhir_dmp.errors import Unauthenticated
-from fhir_dmp.identity.caller import Actor, Caller, Mode
-from fhir_dmp.identity.keys import SigningKeys
+from fhir_dmp.identity.caller import EMERGENCY_TTL_S, Actor, Caller, Mode
+from fhir_dmp.identity.keys import Keys
 from fhir_dmp.identity.scopes import dump, parse
 from fhir_dmp.terminology.aliases import ACT_REASON, STRUCTURE, TRE_R248_ACCESS_MODE
 
@@ -40,10 +40,21 @@ class Validity:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a genuine token says: who, and for how long. The time is not judged yet."""
+    """What a genuine token says: who, and for how long. The time is not judged yet. claims: all of them."""
 
     caller: Caller
     validity: Validity
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def thumbprint(self) -> str | None:
+        """The certificate that the token is bound to (`cnf.x5t#S256`, RFC 8705), None when it is bound to none."""
+        bound = self.claims.get("cnf")
+        if bound is None:
+            return None
+        found = bound.get("x5t#S256") if isinstance(bound, Mapping) else None
+        # A binding that is not understood is one that no connection fulfils.
+        return found if isinstance(found, str) else ""
 
 
 def refusal(diagnostics: str, code: str = "login", error: str = "invalid_token") -> Unauthenticated:
@@ -92,6 +103,7 @@ def _private(caller: Caller) -> dict[str, Any]:
             "delegation": list(caller.delegation) or None,
             "secteur": caller.sector or None,
             "app": caller.app,
+            "finality": caller.finality or None,
             "app_classes": None if caller.app_classes is None else list(caller.app_classes),
             "btg_reason": reason,
             "btg_reason_hash": hashlib.sha256(reason.encode()).hexdigest() if reason else None,
@@ -103,7 +115,7 @@ def _present(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def sign(claims: Mapping[str, Any], keys: SigningKeys) -> str:
+def sign(claims: Mapping[str, Any], keys: Keys) -> str:
     """Return the signed token."""
     header = {"typ": TYPE, "alg": ALGORITHM, "kid": keys.current.kid}
     return jwt.encode(header, dict(claims), keys.current, algorithms=[ALGORITHM])
@@ -118,7 +130,7 @@ class Verifier:
     still this server's own.
     """
 
-    keys: SigningKeys
+    keys: Keys
     issuer: str
     audience: str
     leeway_s: int = 30
@@ -135,7 +147,10 @@ class Verifier:
         audiences = audience if isinstance(audience, list) else [audience]
         if not self._is(self.issuer, claims.get("iss")) or not any(self._is(self.audience, each) for each in audiences):
             raise refusal("The token is not meant for this server (iss, aud).")
-        return Grant(caller_of(claims), _validity(claims))
+        caller, validity = caller_of(claims), _validity(claims)
+        if caller.mode is Mode.BREAK_GLASS:  # obligation `limit:600s`, whoever signed a longer life
+            validity = replace(validity, expires=min(validity.expires, validity.not_before + EMERGENCY_TTL_S))
+        return Grant(caller, validity, claims)
 
     def _is(self, own: str, claimed: object) -> bool:
         if claimed == own:
@@ -218,7 +233,9 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         fhir_user=None if own["actor"] == Actor.PATIENT.value else _optional(claims.get("fhirUser")),
         sector=_text(own.get("secteur", "")),
         app=_optional(own.get("app")),
+        finality=_text(own.get("finality", "")),
         app_classes=_strings(own["app_classes"]) if own.get("app_classes") is not None else None,
+        reads_self={"openid", "fhirUser"} <= set(_text(claims.get("scope", "")).split()),
     )
 
 

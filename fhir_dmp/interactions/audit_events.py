@@ -22,12 +22,13 @@ from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import authorise, masks, record, scoping
+from fhir_dmp.interactions import authorise, granular, masks, record, scoping
 from fhir_dmp.interactions.changes import of_type
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint, ignored, outcome, self_link
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.telling import SECRET
 from fhir_dmp.interactions.write import checked
 from fhir_dmp.ports import AuditQuery
 from fhir_dmp.search.cursor import Cursor, seal, unseal
@@ -46,6 +47,7 @@ _HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
 def read(call: Call, services: Services) -> Answer:
     """Return one AuditEvent."""
     authorise.need(call.caller, "r", _PATH, services)
+    granular.need_whole(call.caller, "r", _PATH, services)
     found = services.store.audit_record(call.path[1])
     if found is None:
         raise absent(_PATH)
@@ -66,6 +68,7 @@ def create(call: Call, services: Services) -> Answer:
         Forbidden: only feeders and administrators report events.
     """
     authorise.need(call.caller, "c", _PATH, services)
+    granular.need_whole(call.caller, "c", _PATH, services)
     if not may_record_audit(call.caller):
         raise Forbidden("Audit events are reported by trusted feeders only.")
     resource = of_type(call.payload.resource if call.payload else None, _PATH)
@@ -129,14 +132,21 @@ def _may_see(call: Call, entry: AuditRecord, services: Services) -> bool:
     """The patient and representatives see the accesses to their record, auditors and administrators all."""
     if call.caller.is_admin or call.caller.actor is Actor.AUDITOR:
         return True
-    if entry.patient is None:
+    if entry.patient is None or not _may_know(call.caller, entry):
         return False
     return authorise.decided(call.caller, Op.HISTORY, entry.patient, services).permitted
+
+
+def _may_know(caller: Caller, entry: AuditRecord) -> bool:
+    """Say whether a caller may learn of an access: representatives not of what a minor keeps secret from them."""
+    kept = caller.actor in (Actor.REPRESENTATIVE, Actor.DELEGATE)
+    return not (kept and any(name == SECRET for name, _ in entry.details))
 
 
 def search(call: Call, services: Services) -> Answer:
     """Return one page of the trail, newest first."""
     authorise.need(call.caller, "s", _PATH, services)
+    granular.need_whole(call.caller, "s", _PATH, services)
     pairs, before = _paged(call, services)
     query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict, base=call.info.base))
     patients = _patients(call, query, services)
@@ -152,7 +162,11 @@ def search(call: Call, services: Services) -> Answer:
         unbounded="_id" in query.filters or (call.caller.is_admin and not query.filters),
     )
     count = query.count or services.settings.server.default_count
-    page = services.store.audit(AuditQuery(part.patient, part.low_ms, part.high_ms, before, count, part.keep))
+
+    def keep(entry: AuditRecord) -> bool:
+        return _may_know(call.caller, entry) and part.keep(entry)
+
+    page = services.store.audit(AuditQuery(part.patient, part.low_ms, part.high_ms, before, count, keep))
     told = _told(call.caller, [each for _, each in page.records], services)
     entries = [Entry(f"{call.info.base}/{_PATH}/{each['id']}", dump(each), "match") for each in told]
     issues = list(ignored(query))

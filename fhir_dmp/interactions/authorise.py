@@ -19,7 +19,7 @@ from fhir_dmp.documents.derived import LINK, derived_from
 from fhir_dmp.errors import Forbidden, Gone, NotFound
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import gather, known
+from fhir_dmp.interactions import gather, granular, known
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
@@ -69,6 +69,20 @@ def need(caller: Caller, letters: str, type_: str, services: Services) -> None:
     raise error
 
 
+def need_read(caller: Caller, key: Key, services: Services) -> None:
+    """Check that the scopes cover reading a resource; who is its own fhirUser reads that one without.
+
+    Raises:
+        Forbidden: naming what is missing.
+    """
+    need(caller, "" if caller.is_self(key.type, key.id) else "r", key.type, services)
+
+
+def may_read(caller: Caller, version: Version, services: Services) -> bool:
+    """Say whether the constraints of the scopes, if they have any, cover reading this version."""
+    return caller.is_self(version.type, version.id) or granular.covers(caller, "r", version, services)
+
+
 def decided(caller: Caller, op: Op, patient: str, services: Services, *, documents: bool = False) -> Decision:
     """Decide on entering the record of `Patient/id`."""
     return gather.decided(caller, op, patient, services, documents=documents)[0]
@@ -104,7 +118,9 @@ def to_read(call: Call, version: Version, services: Services) -> Allowed:
     Raises:
         Forbidden: the caller may know why not. NotFound: the caller must not know that it exists.
     """
-    need(call.caller, "r", version.type, services)
+    need_read(call.caller, version.key, services)
+    if not may_read(call.caller, version, services):
+        raise hidden(version.type)
     if call.caller.is_admin:
         return Allowed(patient=_patient(version), content_of=_contents(version, services))
     return to_see(call, version, services)

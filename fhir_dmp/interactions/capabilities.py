@@ -13,10 +13,12 @@ from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.offer import offered
+from fhir_dmp.interactions.offer import VERSION_AWARE, offered
 from fhir_dmp.interactions.operations import OPERATIONS, Operation
+from fhir_dmp.interactions.operations.expand import DECLARED as EXPANSION_PARAMETERS
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.search.parameters import SearchParameter
+from fhir_dmp.terminology.aliases import UCUM
 from fhir_dmp.terminology.national import FR_CORE
 from fhir_dmp.terminology.sharing import COMPREHENSIVE, FOLDER, MHD, PDSM, PROVIDE_BUNDLE, SIMPLIFIED, SUBMISSION_SET
 
@@ -60,7 +62,12 @@ MODIFIERS = {
 }
 MODES = ("full", "normative", "terminology")
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
-PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+PATCH_FORMATS = (
+    "application/json-patch+json",
+    "application/fhir+json",
+    "application/fhir+xml",
+    "application/xml-patch+xml",
+)
 
 
 def metadata(call: Call, services: Services) -> Answer:
@@ -81,7 +88,12 @@ def _printed(services: Services, mode: str, base: str) -> tuple[bytes, str]:
 
 
 def _terminology(services: Services) -> Json:
-    """Return the terminology part: no operation on code systems or value sets is offered yet."""
+    """Return the terminology part: the packaged code systems, and how value sets are expanded, asked and translated.
+
+    What administrators store is found by searching CodeSystem.
+    """
+    known = services.packaged.code_systems
+    systems = [{"uri": each.url, **({"version": [{"code": each.version}]} if each.version else {})} for each in known]
     return {
         "resourceType": "TerminologyCapabilities",
         "url": f"{services.canonical}/TerminologyCapabilities/fhir-dmp",
@@ -90,13 +102,25 @@ def _terminology(services: Services) -> Json:
         "date": instant(services.started_ms),
         "kind": "instance",
         "software": {"name": "fhir-dmp", "version": __version__},
+        "codeSystem": [{"uri": UCUM}, *(each for each in systems if each["uri"] != UCUM)],
+        "expansion": {
+            "hierarchical": False,
+            "paging": True,
+            "incomplete": False,
+            "parameter": [{"name": name} for name in EXPANSION_PARAMETERS],
+            "textFilter": "Every word begins a word of a display, a designation or the code; case and accents apart.",
+        },
+        "codeSearch": "all",
+        "validateCode": {"translations": False},
+        "translation": {"needsMap": True},
+        "closure": {"translation": False},
     }
 
 
 @lru_cache(maxsize=8)
 def statement(services: Services) -> Json:
     """Return the CapabilityStatement of this server."""
-    types = sorted(services.structures.resource_types)
+    types = list(services.types)
     return {
         "resourceType": "CapabilityStatement",
         "id": "fhir-dmp",
@@ -135,8 +159,10 @@ def _rest(types: list[str], services: Services) -> Json:
 
 def _security(services: Services) -> Json:
     service = {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
+    told: Json = {"extension": list(services.oauth_uris)} if services.oauth_uris else {}
     return {
-        "cors": bool(services.settings.server.allowed_origins),
+        **told,
+        "cors": True,
         "service": [{"coding": [service], "text": "OAuth 2 bearer tokens with SMART scopes"}],
         "description": "Every request but this one needs a signed access token; every access is decided and audited.",
     }
@@ -174,7 +200,7 @@ def _resource(type_: str, services: Services) -> Json:
         if supported:
             shown["supportedProfile"] = list(supported)
     shown["interaction"] = [{"code": code} for name, codes in _INTERACTION.items() if name in here for code in codes]
-    shown["versioning"] = "versioned"
+    shown["versioning"] = "versioned-update" if type_ in VERSION_AWARE else "versioned"
     shown["readHistory"] = "history" in here
     shown["updateCreate"] = "update" in here and type_ != "DocumentReference"
     shown["conditionalCreate"] = "create" in here
@@ -194,11 +220,11 @@ def _resource(type_: str, services: Services) -> Json:
             shown["searchRevInclude"] = reverse
         if parameters:
             shown["searchParam"] = [_parameter(p) for p in parameters]
-    operations = [_operation(op, services) for op in OPERATIONS.values() if op.on(type_)]
+    operations = [_operation(op, services, type_) for op in OPERATIONS.values() if op.on(type_)]
     if operations:
         shown["operation"] = operations
     return shown
 
 
-def _operation(operation: Operation, services: Services) -> Json:
-    return {"name": operation.name, "definition": operation.canonical(services.canonical)}
+def _operation(operation: Operation, services: Services, type_: str = "") -> Json:
+    return {"name": operation.name, "definition": operation.canonical(services.canonical, type_)}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fhir_dmp.access.refusal import absent
+from fhir_dmp.documents.codes import with_section
 from fhir_dmp.documents.lifecycle import DELETED
 from fhir_dmp.errors import (
     BadRequest,
@@ -25,7 +26,7 @@ from fhir_dmp.fhir.resource import Json, is_id, parse_stored, same_content
 from fhir_dmp.interactions import authorise, criteria, patching, permit
 from fhir_dmp.interactions.contents import content_of_binary
 from fhir_dmp.interactions.exchange import Call, Payload
-from fhir_dmp.interactions.offer import offers
+from fhir_dmp.interactions.offer import VERSION_AWARE, offers
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import checked, refuse_subset
 from fhir_dmp.ports import Claim, Key, Version
@@ -35,12 +36,16 @@ PUT_MAKES = True
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """If-Match, If-None-Match and If-None-Exist of one change, from headers or from a bundle entry."""
+    """If-Match, If-None-Match and If-None-Exist of one change, from headers or from a bundle entry.
+
+    waived: nobody read the resource before (an import), so that no version is asked for.
+    """
 
     if_match: tuple[int, ...] | None = None
     if_match_any: bool = False
     if_none_match_any: bool = False
     if_none_exist: str | None = None
+    waived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple
     refuse_subset(resource)
     if type_ == "DocumentReference":
         relative(resource, call.info.base)
+        resource = with_section(resource, services.documents.codes, services.documents.base)
     return resource, None
 
 
@@ -131,12 +137,13 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     if payload.resource is not None or key.type != "Binary":
         _same_id(of_type(payload.resource, key.type), key)
     current = _seen(call, key, services)
+    _names_version(key, current, conditions)
     check_match(current, conditions)
     resource, blob = _body(call, payload, key.type, services)
     before = parse_stored(current.body) if current and not current.deleted else None
     allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
     resource = allowed.resource or resource
-    issues = (*checked(resource, services), *allowed.issues)
+    issues = (*checked(resource, services, stored=True, before=before), *allowed.issues)
     same_blob = (blob.sha256 if blob else None) == (current.blob if current else None)
     if before is not None and current is not None and same_blob and same_content(before, resource):
         return Change("update", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
@@ -184,6 +191,22 @@ def _same_id(resource: Json, key: Key) -> None:
         raise BadRequest("The id in the body is not the id in the URL.", code="invalid", expression=where)
 
 
+def _names_version(key: Key, current: Version | None, conditions: Preconditions) -> None:
+    """Check that a change of a type that is `versioned-update` says which version it was made on.
+
+    Raises:
+        BadRequest: required; with the current ETag.
+    """
+    stated = conditions.if_match is not None or conditions.if_match_any or conditions.if_none_match_any
+    if key.type in VERSION_AWARE and current is not None and not (stated or conditions.waived):
+        raise BadRequest(
+            f"A change of a {key.type} needs If-Match with the version that it was made on; read it again.",
+            code="required",
+            expression="http.if-match",
+            headers={"ETag": f'W/"{current.version}"'},
+        )
+
+
 def check_match(current: Version | None, conditions: Preconditions) -> None:
     """Apply If-Match and If-None-Match: * to the current version.
 
@@ -226,12 +249,13 @@ def rewritten(
     authorise.to_change(call, current, services)
     if current.deleted:
         raise Gone(f"This {key.type} was deleted.", headers={"ETag": f'W/"{current.version}"'})
+    _names_version(key, current, conditions)
     check_match(current, conditions)
     before = parse_stored(current.body)
     asked = rewrite(before)
     allowed = permit.to_write(call, "patch", key.type, before, asked, services, current=current)
     after = allowed.resource or asked
-    issues = (*checked(after, services), *allowed.issues)
+    issues = (*checked(after, services, stored=True, before=before), *allowed.issues)
     if same_content(before, after):
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, after, current.version, "PATCH", None)

@@ -27,7 +27,7 @@ def search(call: Call, services: Services) -> Answer:
         types = tuple(sorted(name for name, parameters in members.items() if parameters))
     elif members.get(type_):
         types = (type_,)
-    elif services.structures.is_resource(type_):
+    elif services.is_offered(type_):
         raise BadRequest(f"{type_} is not in the {owner} compartment.", code="invalid")
     else:
         raise NotFound("This server has no such resource type.", code="not-supported")

@@ -5,32 +5,13 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 from fhir_dmp.errors import BadRequest
-from fhir_dmp.interactions import authorise, scoping
+from fhir_dmp.interactions import authorise, granular, scoping
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.interactions.valuesets import Terminology
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.parse import parse
-from fhir_dmp.search.query import AnyTerm, Query, Search
-from fhir_dmp.search.rules import ParseRules
-
-
-def rules_of(services: Services, *, strict: bool, base: str | None = None) -> ParseRules:
-    """Return the rules under which search parameters are read. base: URL under which the client knows the server."""
-    documents, server = services.settings.documents, services.settings.server
-    pages = (documents.default_count, documents.max_count)
-    terminology = Terminology(services)
-    return ParseRules(
-        base=base or services.base,
-        zone=services.zone,
-        now_ms=services.clock.now_ms(),
-        strict=strict,
-        default_count=server.default_count,
-        max_count=server.max_count,
-        counts={"DocumentReference": pages, "List": pages},
-        members=terminology.members,
-        hierarchy=terminology.relatives,
-    )
+from fhir_dmp.search.query import AnyTerm, Query, Search, both
 
 
 def pairs_of(query: str, type_: str) -> list[tuple[str, str]]:
@@ -75,6 +56,7 @@ def _names_document(call: Call, type_: str, parsed: Query) -> bool:
 def _documents(call: Call, type_: str, parsed: Query, services: Services) -> list[Version]:
     authorise.need(call.caller, "s", type_, services)
     node = scoping.restricted(call.caller, parsed.node, (), services)  # chains may lead to directories only
+    node = both(node, granular.covered(call.caller, "s", type_, services))
     page = services.store.search(Search(types=(type_,), node=node, count=LOOKED_AT))
     return [version for version in page.versions if authorise.is_known(call, version, services)][:2]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from fhir_dmp.access.decide import as_agreed
 from fhir_dmp.documents.slices import is_submission
 from fhir_dmp.documents.transactions import PROVIDE, RETRIEVE
 from fhir_dmp.errors import (
@@ -26,6 +27,7 @@ from fhir_dmp.interactions import (
     capabilities,
     compartment,
     concerned,
+    gather,
     history,
     patient_search,
     read,
@@ -33,7 +35,9 @@ from fhir_dmp.interactions import (
     search,
     single,
     transaction,
+    unapplied,
 )
+from fhir_dmp.interactions.emergencies import count_emergency
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import allow_instance, allow_type, offered
 from fhir_dmp.interactions.operations import audit_kind, operation
@@ -53,10 +57,19 @@ def handle(call: Call, services: Services) -> Answer:
     """
     with services.facts.request():
         try:
-            return _decided(call, services)
+            count_emergency(call.caller, services)
+            return _decided(_as_agreed(call, services), services)
         except DmpError as error:
             refused(call, error, services)
             raise
+
+
+def _as_agreed(call: Call, services: Services) -> Call:
+    """Keep a catalogue application to what the holder agreed to (security 5.7)."""
+    caller = call.caller
+    if caller.app is None or caller.patient is None:
+        return call
+    return replace(call, caller=as_agreed(caller, gather.facts_of(f"Patient/{caller.patient}", services)))
 
 
 def _decided(call: Call, services: Services) -> Answer:
@@ -140,7 +153,7 @@ def _use_case(call: Call, services: Services) -> UseCase:
         return _root(call)
     if path[0] in ("metadata", "_history", "_search"):
         return _system(call)
-    if not services.structures.is_resource(path[0]):
+    if not services.is_offered(path[0]):
         raise NotFound("This server has no such resource type.", code="not-supported")
     if path[0] == "AuditEvent" and (found := _AUDIT.get((call.method, _shape(path)))) is not None:
         return found
@@ -221,14 +234,25 @@ def _below_type(call: Call) -> UseCase:
         name, use_case = _INSTANCE_LEVEL.get(method, ("", read.read))
         if not name or name not in offered(path[0]):
             raise _not_allowed(call, allow_instance(path[0]))
-        return use_case
+        return _noting(use_case)
     if len(path) == 4 and path[2] == "_history":
-        return _only(call, "GET", read.vread)
+        return _only(call, "GET", _noting(read.vread))
     if len(path) == 3:
         return _only(call, "GET", compartment.search)
     if len(path) == 4 and path[3] == "_search":
         return _only(call, "POST", compartment.search)
     raise NotFound("Nothing is served at this URL.", code="not-supported")
+
+
+def _noting(use_case: UseCase) -> UseCase:
+    """Return a use case that takes no parameters but those of representation, and says which others it was given."""
+
+    def run(call: Call, services: Services) -> Answer:
+        told = unapplied.headers(call, unapplied.REPRESENTATION)
+        answer = use_case(call, services)
+        return replace(answer, headers=(*answer.headers, *told)) if told else answer
+
+    return run
 
 
 def _only(call: Call, method: str, use_case: UseCase) -> UseCase:

@@ -20,8 +20,9 @@ class Payload:
     """A request body, already read.
 
     resource: the FHIR resource (from JSON or XML) when the media type is FHIR's; a base64 `data` too long for memory
-    is replaced by a marker, and `staged` maps the marker to the content. patch: a JSON Patch document. raw: the bytes
-    of other bodies that fit in memory (a CDA sent to an operation). blob: a raw content sent to Binary, staged.
+    is replaced by a marker, and `staged` maps the marker to the content. patch: a JSON Patch document, or an XML Patch
+    that was read. raw: the bytes of other bodies that fit in memory (a CDA sent to an operation). blob: a raw content
+    sent to Binary, staged.
     media_type: lower case, without parameters; declared: the Content-Type as sent.
     """
 

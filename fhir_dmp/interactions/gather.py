@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,7 +12,7 @@ from fhir_dmp.access.decision import Decision, Op
 from fhir_dmp.access.facts import PatientFacts, patient_facts
 from fhir_dmp.documents.metadata import unique_key
 from fhir_dmp.fhir.held import Held
-from fhir_dmp.fhir.resource import Json, parse_stored, references
+from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions.remembered import DIRECTORY, mark_of
 from fhir_dmp.interactions.services import Services
@@ -25,6 +25,7 @@ MAX_CONSENTS = 1000
 #: Nobody works in so many places.
 MAX_OWN = 200
 _NOBODY: frozenset[str] = frozenset()
+_BRANCHES = (dict, list)
 _DIRECTORY = frozenset({"Practitioner", "PractitionerRole", "Organization", "CareTeam", "RelatedPerson", "Person"})
 
 
@@ -159,8 +160,22 @@ def directory_of(resources: Iterable[Json], services: Services, also: Iterable[s
 
 def _named(resources: Iterable[Json]) -> set[str]:
     """Return the literal references of these resources to directory types."""
-    texts = (holder["reference"].split("/_history/")[0] for each in resources for holder, _ in references(each))
+    texts = {text.split("/_history/")[0] for text in _reference_texts(resources)}
     return {text for text in texts if text.partition("/")[0] in _DIRECTORY and text.count("/") == 1}
+
+
+def _reference_texts(resources: Iterable[Json]) -> Iterator[str]:
+    """Yield the text of every literal reference; a plain walk, because every search of a record takes it."""
+    waiting: list[object] = list(resources)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            text = value.get("reference")
+            if isinstance(text, str):
+                yield text
+            waiting.extend(part for part in value.values() if isinstance(part, _BRANCHES))
+        elif isinstance(value, list):
+            waiting.extend(part for part in value if isinstance(part, _BRANCHES))
 
 
 def patient_by_identifier(system: str | None, value: str, services: Services) -> str | None:

@@ -46,7 +46,7 @@ def included(
             if version.key in seen or version.deleted:
                 continue
             seen.add(version.key)
-            if _shown(caller, version, patients, services):
+            if may_be_shown(caller, version, patients, services):
                 fresh.append(version)
         cut = len(found) + len(fresh) > CAP
         fresh = fresh[: CAP - len(found)]
@@ -57,7 +57,10 @@ def included(
     return found, False
 
 
-def _shown(caller: Caller, version: Version, patients: Sequence[str], services: Services) -> bool:
+def may_be_shown(caller: Caller, version: Version, patients: Sequence[str], services: Services) -> bool:
+    """Say whether a resource may stand beside what was searched in these records (`Patient/id`)."""
+    if not services.is_offered(version.type) or not authorise.may_read(caller, version, services):
+        return False
     if caller.is_admin:
         return True
     record = f"Patient/{version.id}" if version.type == "Patient" else version.patient

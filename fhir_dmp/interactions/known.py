@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from fhir_dmp.access.decision import Effect, Op, Verdict
+from fhir_dmp.access.decision import Decision, Effect, Op, Verdict
+from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.masking import is_emptied, references_to_check
 from fhir_dmp.access.visibility import visible
 from fhir_dmp.fhir.resource import parse_stored
@@ -28,12 +29,27 @@ def exists_for(caller: Caller, version: Version, op: Op, services: Services, *, 
     return judged(caller, version, op, services, deleted_asked=deleted_asked).permitted
 
 
+def judge_of(
+    caller: Caller, op: Op, services: Services, *, deleted_asked: bool = False
+) -> Callable[[Version], Verdict]:
+    """Return what judges the documents of a page: the entry to each record is decided once."""
+    entered: dict[str | None, tuple[Decision, PatientFacts]] = {}
+    rules, matrix, seen = services.access, services.matrix, services.seen
+
+    def judge(version: Version) -> Verdict:
+        patient = version.patient
+        assert patient is not None
+        if patient not in entered:
+            entered[patient] = gather.decided(caller, op, patient, services, documents=True)
+        decision, facts = entered[patient]
+        return visible(caller, decision, seen.of(version), facts, rules, matrix, deleted_asked=deleted_asked)
+
+    return judge
+
+
 def judged(caller: Caller, version: Version, op: Op, services: Services, *, deleted_asked: bool = False) -> Verdict:
     """Return the verdict on a document of a record."""
-    assert version.patient is not None
-    decision, facts = gather.decided(caller, op, version.patient, services, documents=True)
-    document = services.seen.of(version)
-    return visible(caller, decision, document, facts, services.access, services.matrix, deleted_asked=deleted_asked)
+    return judge_of(caller, op, services, deleted_asked=deleted_asked)(version)
 
 
 def hidden_documents(caller: Caller, names: Iterable[str], op: Op, services: Services) -> set[str]:
@@ -42,7 +58,12 @@ def hidden_documents(caller: Caller, names: Iterable[str], op: Op, services: Ser
     if not wanted or caller.is_admin:
         return set()
     held = services.store.read_many([Key(_DOCUMENT, name.partition("/")[2]) for name in wanted])
-    return wanted - {str(key) for key, version in held.items() if exists_for(caller, version, op, services)}
+    judge = judge_of(caller, op, services)
+    return wanted - {
+        str(key)
+        for key, version in held.items()
+        if version.patient is not None and not version.deleted and judge(version).permitted
+    }
 
 
 def is_emptied_for(caller: Caller, version: Version, services: Services) -> bool:

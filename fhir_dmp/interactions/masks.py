@@ -9,12 +9,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fhir_dmp.access.decision import Op
-from fhir_dmp.access.masking import HIDEABLE, mask_references, references_to_check
+from fhir_dmp.access.masking import mask_references, references_to_check
 from fhir_dmp.fhir.resource import dump, parse_stored
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions import authorise, known
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
+from fhir_dmp.terminology.visibility import HIDEABLE
 
 _NAMES = "|".join(sorted(HIDEABLE)).encode()
 #: A stored body without it refers to nothing that may be hidden, and needs no parsing.

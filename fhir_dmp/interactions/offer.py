@@ -17,6 +17,10 @@ WITHHELD: dict[str, frozenset[str]] = {
     "Provenance": frozenset({"delete"}),
 }
 
+#: Types whose updates name the version that they were made on (If-Match): two people who change the same right at the
+#: same time must not overwrite each other unseen. [security 5.1]
+VERSION_AWARE = frozenset({"Consent"})
+
 _METHOD_OF = {"read": "GET", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 

@@ -19,9 +19,10 @@ from fhir_dmp.documents.lifecycle import Circumstances, settle, settle_list
 from fhir_dmp.errors import Forbidden, Issue, MethodNotAllowed, Unprocessable
 from fhir_dmp.fhir.resource import Json, parse_stored, same_content
 from fhir_dmp.identity.caller import Actor
-from fhir_dmp.interactions import authorise, gather
+from fhir_dmp.interactions import authorise, gather, granular
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
+from fhir_dmp.interactions.remembered import MATRIX_KEY
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.patients.contact import settle_contact
 from fhir_dmp.ports import AuditQuery, HistoryQuery, Version
@@ -76,7 +77,10 @@ def to_write(
     Raises:
         Forbidden, NotFound: the caller may not. Unprocessable: nobody may change that.
     """
-    authorise.need(call.caller, LETTERS[interaction], type_, services)
+    letter = LETTERS[interaction]
+    authorise.need(call.caller, letter, type_, services)
+    if not all(granular.covers_content(call.caller, letter, each, services) for each in (before, after) if each):
+        raise granular.insufficient(letter, type_)
     intent = _Intent(interaction, type_, before, after, current)
     if type_ == "DocumentReference":
         return _document(call, intent, services)
@@ -86,6 +90,8 @@ def to_write(
         return _consent(call, intent, services)
     if type_ == "Binary":
         return _binary(call, intent, services)
+    if type_ == MATRIX_KEY.type:
+        _no_matrix(intent)
     if call.caller.is_admin:
         return Permit(patient=_patient(intent))
     if type_ == "Patient":
@@ -93,6 +99,13 @@ def to_write(
     if type_access(type_).kind is not Kind.PATIENT:
         raise Forbidden(f"{type_} is written by administrators only.")
     return _clinical(call, intent, services)
+
+
+def _no_matrix(intent: _Intent) -> None:
+    """Keep the habilitation matrix to its own door, which checks it and reports what it changes."""
+    named = {each.get("id") for each in (intent.before, intent.after) if each is not None}
+    if MATRIX_KEY.id in named or (intent.current is not None and intent.current.key == MATRIX_KEY):
+        raise Forbidden("The habilitation matrix is changed by `fhir-dmp access matrix activate`.")
 
 
 def _patient(intent: _Intent) -> str | None:

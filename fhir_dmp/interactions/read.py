@@ -38,6 +38,8 @@ def vread(call: Call, services: Services) -> Answer:
     found = services.store.read_version(newest.key, int(number)) if number.isdigit() and len(number) < 10 else None
     if found is None:
         raise NotFound(f"{newest.type} with this id has no such version.")
+    if not authorise.may_read(call.caller, found, services):
+        raise NotFound(f"{newest.type} with this id has no such version.")
     if found.patient != newest.patient:
         authorise.to_read(call, found, services)  # it once belonged to another record
     return _answer(call, found, "vread", allowed, services)
@@ -50,7 +52,7 @@ def current(call: Call, services: Services) -> Version:
         NotFound: the id never existed, or the token does not cover the type.
     """
     key = key_of(call.path)
-    authorise.need(call.caller, "r", key.type, services)
+    authorise.need_read(call.caller, key, services)
     version = services.store.read(key)
     if version is None:
         raise absent(key.type)

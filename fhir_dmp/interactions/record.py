@@ -8,8 +8,10 @@ from fhir_dmp.access.refusal import codings_of
 from fhir_dmp.audit.build import audit_record
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import StoreUnavailable, Unavailable
+from fhir_dmp.interactions import telling
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.ports import Commit
 
 
 def record(
@@ -37,7 +39,7 @@ def record(
         patient=patient,
         what=tuple(what),
         query=query,
-        details=tuple(details),
+        details=(*details, (telling.SECRET, "true")) if call.caller.secret else tuple(details),
     )
 
 
@@ -48,7 +50,13 @@ def keep(services: Services, *records: AuditRecord) -> None:
         Unavailable: audit-unavailable; the trail cannot be written, so nothing may be answered (A5).
     """
     try:
-        services.trail(records)
+        notices = telling.of_accesses(records, services)
+        if notices:
+            # What is told is committed with the record of it, and durable at once whatever audit.durability says.
+            services.store.commit(Commit(audit=records, notices=notices))
+            services.told.remember(each.id for each in notices)
+        else:
+            services.trail(records)
     except StoreUnavailable as error:
         raise Unavailable(
             "The audit trail cannot be written, so nothing can be answered now.",

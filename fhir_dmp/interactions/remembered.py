@@ -7,6 +7,7 @@ of their marks are the same. That is one point read in each request, whichever p
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from fhir_dmp.search.query import Node
 
 #: The mark of what every record may refer to: professionals, structures, people.
 DIRECTORY = "facts:directory"
+#: The Library that holds the activated habilitation matrix, and its mark.
+MATRIX_KEY = Key("Library", "habilitation-matrix")
+MATRIX = "facts:matrix"
 _DIRECTORY_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Person"})
 _RECORD_TYPES = frozenset({"Consent", "CareTeam", "RelatedPerson"})
 #: Decisions are cached no longer than this, whatever the marks say (security 5.9).
@@ -52,6 +56,8 @@ def marks_of(writes: Sequence[Write], previous: dict[Key, str | None]) -> tuple[
         elif write.type in _RECORD_TYPES:
             for patient in (write.terms.patient, previous.get(Key(write.type, write.id), write.terms.patient)):
                 marks[mark_of(patient) if patient else DIRECTORY] = None
+        elif (write.type, write.id) == (MATRIX_KEY.type, MATRIX_KEY.id):
+            marks[MATRIX] = None
     return tuple(Claim(mark, MARK) for mark in marks)
 
 
@@ -138,6 +144,8 @@ def _stamps(marks: Sequence[str], seen: dict[str, int], store: ResourceStore) ->
     """Return the stamps of the marks, as this request has seen them first."""
     missing = [mark for mark in marks if mark not in seen]
     if missing:
+        # Every decision asks for the matrix, too: one read of the store for both.
+        missing += [MATRIX] if MATRIX not in seen and MATRIX not in missing else []
         seen.update(zip(missing, store.stamps(missing), strict=True))
     return tuple([seen[mark] for mark in marks])
 
@@ -153,7 +161,7 @@ class DecisionCache:
     def __init__(self, size: int = 4_000) -> None:
         self._size = size
         self._known: dict[tuple[int, int, Op, bool], tuple[Caller, PatientFacts, frozenset[str], Decision]] = {}
-        self._filters: dict[tuple[int, int, bool], tuple[Caller, Decision, Node]] = {}
+        self._filters: dict[tuple[int, int, bool], tuple[Caller, Decision, Matrix, Node]] = {}
 
     def enter(
         self, caller: Caller, op: Op, facts: PatientFacts, rules: Rules, *, documents: bool, own_refs: frozenset[str]
@@ -182,12 +190,12 @@ class DecisionCache:
         """Return what `restrict.restrict` says; a decision belongs to the facts that it was made on."""
         key = (id(caller), id(decision), deleted_asked)
         known = self._filters.get(key)
-        if known is not None and known[0] is caller and known[1] is decision:
-            return known[2]
+        if known is not None and known[0] is caller and known[1] is decision and known[2] is matrix:
+            return known[3]
         node = restrict(caller, decision, facts, rules, matrix, deleted_asked=deleted_asked)
         if len(self._filters) >= self._size:
             self._filters.clear()
-        self._filters[key] = (caller, decision, node)
+        self._filters[key] = (caller, decision, matrix, node)
         return node
 
 
@@ -208,3 +216,29 @@ class DocumentCache:
                 self._known.clear()
             self._known[key] = found
         return found
+
+
+#: Contents whose words are remembered.
+_CONTENTS = 64
+
+
+class WordsOfContents:
+    """What was read lately, by address of the content and media type."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, str]) -> str | None:
+        """Return the words of a content, None when they were not read lately."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+            return self._known.get(key)
+
+    def keep(self, key: tuple[str, str], words: str) -> None:
+        """Remember the words of a content."""
+        with self._lock:
+            self._known[key] = words
+            while len(self._known) > _CONTENTS:
+                self._known.popitem(last=False)

@@ -16,7 +16,7 @@ from fhir_dmp.access.types import Kind, gate_search, of_record, restrict_consent
 from fhir_dmp.documents.derived import DERIVED, DERIVED_TYPES
 from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import gather, known, masks, patient_search, showing
+from fhir_dmp.interactions import gather, granular, known, masks, patient_search, showing
 from fhir_dmp.interactions.authorise import Pairs, decided, grounds, need, readable
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.services import Services
@@ -80,7 +80,8 @@ def to_search(call: Call, query: Query, type_: str, services: Services, *, compa
         need(call.caller, "s", each, services)
     if call.caller.is_admin:
         patients = searched(query, compartment, services)
-        return Scope(patients=tuple(patients), count_all=type_ in _COUNTED)
+        whole = Scope(patients=tuple(patients), count_all=type_ in _COUNTED)
+        return _constrained(whole, call.caller, types, services)
     for each in joined_types(query.node, lambda name: name == "Patient" or call.caller.may("s", name)):
         need(call.caller, "s", each, services)
     if compartment is None:
@@ -91,7 +92,19 @@ def to_search(call: Call, query: Query, type_: str, services: Services, *, compa
         scope = _search_patients(call, query, services)
     else:
         scope = _search_record(call, query, types, services, compartment=compartment)
-    return replace(scope, joins=lambda node: restricted(call.caller, node, scope.patients, services))
+    joining = replace(scope, joins=lambda node: restricted(call.caller, node, scope.patients, services))
+    return _constrained(joining, call.caller, types, services)
+
+
+def _constrained(scope: Scope, caller: Caller, types: Sequence[str], services: Services) -> Scope:
+    """Narrow a search to what the constraints of the caller's scopes cover."""
+    nodes = {each: granular.covered(caller, "s", each, services) for each in types}
+    if all(node == Everything() for node in nodes.values()):
+        return scope
+    if len(types) == 1:
+        return replace(scope, node=both(scope.node, nodes[types[0]]))
+    own = dict(scope.each)
+    return replace(scope, each=tuple((each, both(own.get(each, Everything()), node)) for each, node in nodes.items()))
 
 
 # --- joins and includes ----------------------------------------------------------------------------------------------
@@ -102,8 +115,10 @@ def existing(caller: Caller, patients: Sequence[str], services: Services) -> Exi
 
     @cache
     def of(type_: str) -> Node:
-        if caller.is_admin:
-            return Everything()
+        allowed = granular.covered(caller, "s", type_, services)
+        return allowed if caller.is_admin else both(allowed, within(type_))
+
+    def within(type_: str) -> Node:
         if type_ == "Patient":
             return Ids(tuple(each.partition("/")[2] for each in patients)) if patients else Nothing()
         if not caller.may("s", type_):
@@ -294,13 +309,17 @@ def _is_self(caller: Caller, patient: str) -> bool:
 def _shower(
     caller: Caller, limited: frozenset[str], services: Services, *, deleted_asked: bool
 ) -> Callable[[Sequence[Version]], list[bytes | None]]:
-    def kept(version: Version) -> bool:
-        if version.type != "DocumentReference":
-            return readable(caller, version, services)
-        op = Op.FIND_OWN if version.patient in limited else Op.SEARCH
-        return known.exists_for(caller, version, op, services, deleted_asked=deleted_asked)
-
     def show(versions: Sequence[Version]) -> list[bytes | None]:
+        find = known.judge_of(caller, Op.FIND_OWN, services, deleted_asked=deleted_asked)
+        search = known.judge_of(caller, Op.SEARCH, services, deleted_asked=deleted_asked)
+
+        def kept(version: Version) -> bool:
+            if version.type != "DocumentReference":
+                return readable(caller, version, services)
+            if version.patient is None or version.deleted:
+                return False
+            return (find if version.patient in limited else search)(version).permitted
+
         op = Op.FIND_OWN if limited else Op.READ
         bodies = masks.shown(caller, versions, services, op)
         cut = [showing.deposit(b) if v.patient in limited else b for v, b in zip(versions, bodies, strict=True)]
@@ -335,6 +354,7 @@ def to_browse_history(call: Call, type_: str | None, services: Services) -> None
         Forbidden: others.
     """
     if call.caller.is_admin:
+        need(call.caller, "s", type_ or "*", services)
         return
     if type_ is None or type_access(type_).kind not in _OPEN:
         raise Forbidden("History is read resource by resource; only administrators browse it by type.")

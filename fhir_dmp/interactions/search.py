@@ -17,7 +17,7 @@ from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import dump
 from fhir_dmp.interactions import include, projection, record, scoping
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.services import Services
@@ -84,7 +84,7 @@ def system(call: Call, services: Services) -> Answer:
         raise _other_search()
     pairs = cursor.parameters if cursor else call.query
     types = [part for name, value in pairs if name == "_type" for part in value.split(",") if part]
-    unknown = [part for part in types if not services.structures.is_resource(part)]
+    unknown = [part for part in types if not services.is_offered(part)]
     if unknown:
         raise BadRequest(f"_type names no resource type: {unknown[0][:60]}.", code="value", expression="_type")
     withheld = [part for part in types if "search" not in offered(part) or part == "AuditEvent"]
@@ -95,7 +95,7 @@ def system(call: Call, services: Services) -> Answer:
 
 def _searchable(call: Call, services: Services) -> tuple[str, ...]:
     """Return the stored types that the caller's scopes let it search; Basic, which finds nothing, for none."""
-    stored = sorted(type_ for type_, count in services.store.types().items() if count)
+    stored = sorted(type_ for type_, count in services.store.types().items() if count and services.is_offered(type_))
     found = tuple(type_ for type_ in stored if "search" in offered(type_) and call.caller.may("s", type_))
     return found or ("Basic",)
 

@@ -16,7 +16,7 @@ from fhir_dmp.documents.survey import Gathered, Needs, survey_targets
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import parse_stored
-from fhir_dmp.interactions import authorise, gather, known, scoping
+from fhir_dmp.interactions import authorise, gather, granular, known, scoping
 from fhir_dmp.interactions.criteria import LOOKED_AT, criterion
 from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.folders import MOST
@@ -31,6 +31,19 @@ def gathered(call: Call, needs: Needs, blobs: Mapping[int, Blob], services: Serv
     second = _round(call, survey_targets(needs, first), first, services)
     statuses = {reference: gather.facts_of(reference, services).dossier for reference in second.patients()}
     return replace(second, statuses=statuses)
+
+
+def within_scopes(call: Call, drafts: Iterable[Draft], services: Services) -> None:
+    """Check that the constraints of the token's scopes, if they have any, cover what a submission creates.
+
+    Raises:
+        Forbidden: something lies outside.
+    """
+    for draft in drafts:
+        # The submission set of ITI-105 is the server's own: nobody needs a scope for it.
+        asked = draft.type == "DocumentReference" or (draft.type == "List" and draft.entry is not None)
+        if asked and draft.current == 0 and not granular.covers_content(call.caller, "c", draft.resource, services):
+            raise granular.insufficient("c", draft.type)
 
 
 def _round(call: Call, needs: Needs, known: Gathered, services: Services) -> Gathered:

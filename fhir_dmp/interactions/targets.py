@@ -73,7 +73,7 @@ def _distinct(entries: Iterable[BundleEntry]) -> None:
 
 def _target(call: Call, entry: BundleEntry, seen: int, services: Services) -> Target:
     where = f"Bundle.entry[{entry.index}].request.url"
-    if not entry.path or not services.structures.is_resource(entry.path[0]):
+    if not entry.path or not services.is_offered(entry.path[0]):
         raise BadRequest("request.url names no resource type.", expression=where)
     type_ = entry.path[0]
     if entry.method == "POST":
@@ -154,7 +154,7 @@ def _resolved(
         if text.startswith(_TEMPORARY):
             raise BadRequest("The reference names no entry of the bundle.", expression=where)
         type_, mark, query = text.partition("?")
-        if mark and services.structures.is_resource(type_):
+        if mark and services.is_offered(type_):
             if text not in matches:
                 matches[text] = str(_referred(call, type_, query, where, services))
             holder["reference"] = matches[text]

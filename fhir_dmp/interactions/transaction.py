@@ -122,7 +122,7 @@ def _may_read(call: Call, entry: BundleEntry, services: Services) -> None:
     type_ = entry.path[0] if entry.path else ""
     if entry.path[-1:] == ("_history",) and len(entry.path) < 3:
         scoping.to_browse_history(call, type_ if len(entry.path) == 2 else None, services)
-    if not services.structures.is_resource(type_):
+    if not services.is_offered(type_):
         return
     authorise.need(call.caller, "r" if len(entry.path) > 1 else "s", type_, services)
     stored = services.store.read(Key(type_, entry.path[1])) if len(entry.path) == 2 else None

@@ -6,12 +6,15 @@ with the audit record, to the store's one door.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from fhir_dmp.access.document import access_terms
+from fhir_dmp.access.document import UNKNOWN_TERM, access_terms
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.derived import DERIVED_TYPES, derived_terms
+from fhir_dmp.documents.media import HEAD_BYTES, contradiction, is_test_virus
 from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
 from fhir_dmp.fhir.dates import instant
@@ -20,26 +23,25 @@ from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.resource import Json, dump, stamped
 from fhir_dmp.fhir.subset import SUBSETTED
 from fhir_dmp.identity.caller import Caller
+from fhir_dmp.interactions import telling
 from fhir_dmp.interactions.creators import creator_term
 from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.words import Drafts, by_key, words_of
 from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
 from fhir_dmp.search.query import Term
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.terminology.national import FR_CORE
-from fhir_dmp.terminology.sharing import MHD, PDSM
+from fhir_dmp.terminology.sharing import COMPREHENSIVE, SHARING_PROFILES, SIMPLIFIED, SUBMISSION_SET
+from fhir_dmp.validation.conformance import judge
+from fhir_dmp.validation.validate import errors_in, validate
 
-#: Profiles whose rules this server applies, by the start of their URL: those of documents and of the INS identity.
-JUDGED = (
-    f"{PDSM}/",
-    f"{MHD}/",
-    f"{FR_CORE}/",
-)
-
+log = logging.getLogger("fhir_dmp")
 
 #: More than a document of the size limit can give.
 _MOST_DERIVED = 100_000
+_NEVER_INSIDE = frozenset({"Patient", "Consent", "DocumentReference"})
+_MHD_TYPES = frozenset({"DocumentReference", "List"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,16 @@ class Plan:
     requires: tuple[Require, ...] = ()
 
 
-def index_terms(resource: Json, services: Services) -> Terms:
-    """Return what the stores index of a resource: search terms, access terms, unique business keys."""
-    terms = terms_of(resource, services.registry, base=services.base, zone=services.zone)
+def index_terms(resource: Json, services: Services, drafts: Drafts = MappingProxyType({})) -> Terms:
+    """Return what the stores index of a resource: search terms, access terms, unique business keys.
+
+    drafts: contents that the same commit brings.
+    """
+    is_document = resource["resourceType"] == "DocumentReference"
+    content = words_of(resource, drafts, services) if is_document else ""
+    terms = terms_of(resource, services.registry, base=services.base, zone=services.zone, content=content)
     keys = uniques(resource)
-    extra = access_terms(resource) if resource["resourceType"] == "DocumentReference" else derived_terms(resource)
+    extra = access_terms(resource) if is_document else derived_terms(resource)
     return replace(terms, uniques=keys, tokens=(*terms.tokens, *extra)) if keys or extra else terms
 
 
@@ -76,45 +83,132 @@ def refuse_subset(resource: Json) -> None:
         )
 
 
-def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
-    """Judge a resource against the base definitions; return the warnings.
+def refuse_hidden_inside(resource: Json) -> None:
+    """Refuse contained resources that have rules of their own, which nobody would apply in there (TH8).
+
+    A Patient may stand in a document or a submission set, where MHD wants it as it was at the source.
 
     Raises:
-        Unprocessable: with every error found, unless validation.mode is warn or off; whatever the mode, when the server
-            cannot write its own part of `meta`.
+        Unprocessable: business-rule.
     """
+    type_ = str(resource.get("resourceType"))
+    for index, inside in enumerate(objects_of(resource.get("contained"))):
+        kind = inside.get("resourceType")
+        if kind in _NEVER_INSIDE and not (kind == "Patient" and type_ in _MHD_TYPES):
+            raise Unprocessable(
+                f"A contained {kind} would escape the rules of access: refer to one of the record.",
+                code="business-rule",
+                expression=f"{type_}.contained[{index}]",
+            )
+
+
+def structural(resource: Json, services: Services) -> None:
+    """Judge a resource against the structure of R4 alone, where rules with words of their own come before profiles.
+
+    Raises:
+        Unprocessable: with every error found, unless the mode of the type is warn or off.
+    """
+    errors = errors_in(validate(resource, services.structures))
+    if errors and services.judging.mode_of(str(resource["resourceType"])) == "enforce":
+        raise Unprocessable(issues=errors)
+
+
+def checked(
+    resource: Json, services: Services, *, stored: bool = False, before: Json | None = None
+) -> tuple[Issue, ...]:
+    """Judge a resource against the base definitions and its profiles; return the warnings.
+
+    stored: the resource is as it will be kept; then the profiles of document sharing count too. Of what a client sends
+    the documents room judges them, with the leniencies that are decided there. before: what was stored; a fault that
+    was there already does not keep anybody from changing something else.
+
+    Raises:
+        Unprocessable: with every error found, unless the mode of the type is warn or off; whatever the mode, when the
+            server cannot write its own part of `meta`.
+    """
+    type_ = str(resource["resourceType"])
     if not isinstance(resource.get("meta", {}), dict):
-        raise Unprocessable("meta must be an object.", code="structure", expression=f"{resource['resourceType']}.meta")
-    if services.settings.validation.mode == "off":
+        raise Unprocessable("meta must be an object.", code="structure", expression=f"{type_}.meta")
+    refuse_hidden_inside(resource)
+    mode = services.judging.mode_of(type_)
+    if mode == "off":
         return ()
-    issues = (*services.validate(resource), *unjudged(resource))
+    applied = as_stored if stored else _of_sent
+    minimum = services.judging.minimum(type_)
+    issues = judge(resource, services.profiles(), minimum, applied)
+    issues = tuple(replace(issue, severity="warning") if _lenient(issue) else issue for issue in issues)
     errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
-    if errors and services.settings.validation.mode == "enforce":
+    if errors and before is not None:
+        known = {
+            (issue.diagnostics, issue.expression) for issue in judge(before, services.profiles(), minimum, applied)
+        }
+        issues = tuple(_lessened(issue, known) for issue in issues)
+        errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
+    if errors and mode == "enforce":
         raise Unprocessable(issues=issues)
     return issues
 
 
-def unjudged(resource: Json) -> Iterator[Issue]:
-    """Say which declared profiles were not applied: a client must not think that they were."""
-    type_ = resource.get("resourceType")
-    meta = resource.get("meta")
-    declared = meta.get("profile") if isinstance(meta, dict) else None
-    for index, url in enumerate(declared if isinstance(declared, list) else ()):
-        base = f"http://hl7.org/fhir/StructureDefinition/{type_}"
-        if isinstance(url, str) and not url.startswith(JUDGED) and url.partition("|")[0] != base:
-            yield Issue(
-                "not-supported",
-                "This server does not know the profile; only the base definition was applied.",
-                severity="warning",
-                expression=(f"{type_}.meta.profile[{index}]",),
-            )
+def conforming(drafts: Sequence[Draft], services: Services) -> None:
+    """Judge the documents and lists that a submission made, as they will be kept, by the profiles they claim.
+
+    Raises:
+        Unprocessable: one of them breaks its profile, and the mode of its type is enforce.
+    """
+    errors: list[Issue] = []
+    for draft in drafts:
+        if draft.type in ("DocumentReference", "List") and services.judging.mode_of(draft.type) == "enforce":
+            found = judge(draft.resource, services.profiles(), services.judging.minimum(draft.type), as_stored)
+            errors += (issue for issue in found if issue.severity in ("error", "fatal") and not _lenient(issue))
+    if errors:
+        raise Unprocessable(issues=errors)
 
 
-def _write(draft: Draft, previous: Version | None, now_ms: int, creator: Caller | None, services: Services) -> Write:
+#: Statements of PDSm that this record does not insist on: authors may be references to stored resources, and a FHIR
+#: document has neither hash nor size (of other contents the documents room wants both); a submission set that was
+#: stored may be retired. [dmp-fhir 4.3, 4.7, 10 rows 11, 24]
+_LENIENT = frozenset(
+    {
+        (COMPREHENSIVE, "DocumentReference.contained#min"),
+        (COMPREHENSIVE, "DocumentReference.content.attachment.hash#min"),
+        (COMPREHENSIVE, "DocumentReference.content.attachment.size#min"),
+        (SUBMISSION_SET, "List.contained#min"),
+        (SUBMISSION_SET, "List.status#fixed"),
+    }
+)
+
+
+def _lenient(issue: Issue) -> bool:
+    return any((coding.system, coding.code) in _LENIENT for coding in issue.details)
+
+
+def _of_sent(url: str) -> bool:
+    return not url.startswith(SHARING_PROFILES)
+
+
+def as_stored(url: str) -> bool:
+    """Say whether a declared profile counts for a stored resource."""
+    return (
+        url.partition("|")[0] != SIMPLIFIED
+    )  # it describes what is sent: the server moves the content and sets the URL
+
+
+def _lessened(issue: Issue, known: set[tuple[str, tuple[str, ...]]]) -> Issue:
+    return replace(issue, severity="warning") if (issue.diagnostics, issue.expression) in known else issue
+
+
+def _write(
+    draft: Draft,
+    previous: Version | None,
+    now_ms: int,
+    creator: Caller | None,
+    contents: Drafts,
+    services: Services,
+) -> Write:
     updated = max(now_ms, previous.updated_ms + 1) if previous else now_ms
     version = draft.current + 1
     resource = stamped(draft.resource, id_=draft.id, version=version, updated=instant(updated))
-    terms = index_terms(resource, services)
+    terms = index_terms(resource, services, contents)
     if creator is not None and draft.type in ("Binary", "Bundle"):
         terms = replace(terms, tokens=(*terms.tokens, creator_term(creator)))
     return Write(
@@ -150,13 +244,19 @@ def commit(
     creator: who may read a Binary until a document points to it. The audit records name versions by `Type/id`; the
     version numbers are completed here. Raises what the store raises.
     """
+    _judge_contents(plan.drafts, services)
     now = services.clock.now_ms()
     previous = plan.previous or {}
     plan = replace(plan, deletions=(*plan.deletions, *_following(plan, services)))
-    writes = [_write(draft, previous.get(Key(draft.type, draft.id)), now, creator, services) for draft in plan.drafts]
+    contents = by_key(plan.drafts)
+    writes = [
+        _write(draft, previous.get(Key(draft.type, draft.id)), now, creator, contents, services)
+        for draft in plan.drafts
+    ]
     writes += [_tombstone(version, now) for version in plan.deletions]
     numbers = {f"{write.type}/{write.id}": write.version for write in writes}
     records = tuple(replace(record, what=tuple(_versioned(ref, numbers) for ref in record.what)) for record in audit)
+    notices = telling.of_changes(records, writes, previous, services)
     blobs: dict[str, Blob] = {draft.blob.sha256: draft.blob for draft in plan.drafts if draft.blob}
     done = services.store.commit(
         Commit(
@@ -164,11 +264,33 @@ def commit(
             claims=_claims(plan, marks_of(writes, {key: version.patient for key, version in previous.items()})),
             requires=plan.requires,
             blobs=tuple(blobs.values()),
-            audit=records,
+            audit=(*records, *_alarms(writes, records, services)),
+            notices=notices,
         )
     )
     services.facts.forget()
     return {version.key: version for version in done}
+
+
+def _alarms(writes: Sequence[Write], records: Sequence[AuditRecord], services: Services) -> Iterator[AuditRecord]:
+    """Yield a security alert for each document with a visibility label that is not understood (security 4.7).
+
+    It is hidden from the patient and from professionals until somebody corrects the label.
+    """
+    for write in writes:
+        if UNKNOWN_TERM in write.terms.tokens and not write.deleted and records:
+            name = f"{write.type}/{write.id}/_history/{write.version}"
+            log.warning("a visibility label that is not understood hides %s", name)
+            yield replace(
+                records[0],
+                id=services.ids.resource(write.terms.patient),
+                kind="unknown-label",
+                patient=write.terms.patient,
+                what=(name,),
+                query=None,
+                details=(),
+                given=None,
+            )
 
 
 def _following(plan: Plan, services: Services) -> Iterator[Version]:
@@ -184,6 +306,30 @@ def _following(plan: Plan, services: Services) -> Iterator[Version]:
         for type_ in DERIVED_TYPES:
             keys = [Key(type_, id_) for id_ in services.store.find(type_, node, _MOST_DERIVED)]
             yield from services.store.read_many(keys).values() if keys else ()
+
+
+def _judge_contents(drafts: Sequence[Draft], services: Services) -> None:
+    """Refuse contents that are not what they are said to be.
+
+    Raises:
+        Unprocessable: a page or a program under another type, or the test file of virus scanners.
+    """
+    for draft in drafts:
+        declared = draft.resource.get("contentType")
+        if draft.type != "Binary" or draft.blob is None or not isinstance(declared, str):
+            continue
+        blob = draft.blob
+        data = blob.data if blob.data is not None else next(services.store.blobs.read(blob.sha256, 0, HEAD_BYTES), b"")
+        head = data[:HEAD_BYTES]
+        if is_test_virus(head):
+            raise Unprocessable("The content is refused: malware.", code="business-rule", expression="Binary.data")
+        found = contradiction(declared, head)
+        if found is not None:
+            raise Unprocessable(
+                f"The content is {found}, not {declared[:80]}: state what it is.",
+                code="value",
+                expression="Binary.contentType",
+            )
 
 
 def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:

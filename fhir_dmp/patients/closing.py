@@ -6,6 +6,7 @@ Closing ends every right that lets somebody in, reopening revives none of them; 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 
 from fhir_dmp.errors import Conflict, Unprocessable
 from fhir_dmp.fhir.draft import Draft
@@ -14,6 +15,7 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.patients import consents
 from fhir_dmp.patients.dossier import Status
 from fhir_dmp.patients.parameters import Arguments, missing, place_of
+from fhir_dmp.patients.retention import due_on, kept_since
 from fhir_dmp.patients.state import (
     DossierState,
     Planned,
@@ -134,7 +136,8 @@ def plan_reopening(given: Arguments, state: DossierState, scribe: Scribe) -> Pla
     """Decide a reopening: former documents are there again, former rights are not.
 
     Raises:
-        Unprocessable: no agreement of the person, or closed by death. Conflict: open already.
+        Unprocessable: no agreement of the person, closed by death, or longer ago than a dossier is kept.
+        Conflict: open already.
         NotFound, Forbidden: there is no dossier.
     """
     if given.flag("consentement") is not True:
@@ -148,6 +151,14 @@ def plan_reopening(given: Arguments, state: DossierState, scribe: Scribe) -> Pla
         raise Conflict("The dossier is open.", details=(erreur(scribe.base, "dmp-ouvert"),))
     if closing_motive(state.patient.resource) == "deces":
         raise Unprocessable("A dossier closed by death is not reopened.", code="business-rule")
+    since = kept_since(state.patient.resource, [right.held.resource for right in state.rights], scribe.base)
+    if since is not None and due_on(since, scribe.retention_years) <= date.fromisoformat(scribe.today):
+        raise Unprocessable(
+            f"This dossier was closed {scribe.retention_years} years ago or more: its content is destroyed. A new one "
+            "can be opened as soon as that is done.",
+            code="business-rule",
+            details=(erreur(scribe.base, "dmp-ferme"),),
+        )
     patient, grants = without_rights({**_without_closing(state.patient.resource), "active": True}, state)
     record = scribe.new(state, consents.opening(scribe.on(state), again=True))
     return Planned((patient_draft(state, patient), *ended(state.active(consents.OPENING)), record, *grants))

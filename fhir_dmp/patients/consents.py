@@ -104,6 +104,14 @@ def opening(act: Act, *, again: bool = False) -> Json:
     }
 
 
+def automatic_opening(act: Act) -> Json:
+    """Return the Consent of an opening that nobody asked for: the person was told, and did not object in time."""
+    return {
+        **_common(act, OPENING, "Opening of the record without objection of the person", ()),
+        "provision": {"type": "permit", "purpose": [{"system": ACT_REASON, "code": "TREAT"}]},
+    }
+
+
 def closing(act: Act, parts: Iterable[Json]) -> Json:
     """Return the Consent that records a closing. parts: date, motive and reason as extensions of dmp-closing."""
     return {

@@ -36,13 +36,17 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpeningRequest:
-    """The parameters of `$dmp-ouvrir`. None: the parameter was not given."""
+    """The parameters of `$dmp-ouvrir`. None: the parameter was not given.
+
+    automatic: nobody asked for it; the person was told, and did not object in time (patients.population).
+    """
 
     patient: Json
     consent: bool | None
     refuse_break_glass: bool | None
     refuse_regulation: bool | None
     author: Json | None
+    automatic: bool = False
 
     @property
     def ins(self) -> Ins | None:
@@ -142,7 +146,7 @@ def plan_opening(
         raise Forbidden(
             "The person objected to the opening of a dossier.", details=(denial(base, "no-dmp"),), code="forbidden"
         )
-    if request.consent is not True:
+    if request.consent is not True and not request.automatic:
         raise Unprocessable(
             "A dossier opens with the consent of the person: send consentement true.",
             code="business-rule",
@@ -205,7 +209,7 @@ def _opened(request: OpeningRequest, held: Held | None, opener: Opener, issues: 
     act = Act(
         opener.rules.ins.base, reference, ins, opener.now_ms, opener.operator_name, opener.operator_oid, performer
     )
-    legal = [consent_room.opening(act)]
+    legal = [consent_room.automatic_opening(act) if request.automatic else consent_room.opening(act)]
     refused = [
         mode
         for mode, wanted in ((BREAK_GLASS, request.refuse_break_glass), (REGULATION, request.refuse_regulation))

@@ -151,7 +151,8 @@ def _is_strong(system: str | None, status: str | None, required: str) -> bool:
 
 def _server_owned(patient: Json, rules: IdentityRules, place: str) -> Iterator[Issue]:
     """Extensions by which the server states a closing or a role: a client that could send them could forge them."""
-    for url in (CLOSING, IS_MT, f"{rules.ins.base}/StructureDefinition/dmp-statut-autorisation"):
+    own = ("dmp-statut-autorisation", "dmp-ouverture-annoncee")
+    for url in (CLOSING, IS_MT, *(f"{rules.ins.base}/StructureDefinition/{name}" for name in own)):
         if extensions_of(patient, url):
             yield Issue(
                 "business-rule",

@@ -80,6 +80,7 @@ class Scribe:
     """Who writes a legal act down, and when. performer: a Reference to who recorded the choice, None for the patient.
 
     today: the date in the server's zone. new_id: gives a logical id for a resource of `Patient/id`.
+    retention_years: how long a closed dossier is kept.
     """
 
     base: str
@@ -89,6 +90,7 @@ class Scribe:
     now_ms: int
     today: str
     new_id: NewId
+    retention_years: int = 10
 
     def act(self, reference: str, ins: Ins) -> Act:
         """Return an act on the record `Patient/id` of this INS."""

@@ -90,8 +90,18 @@ def _emit_tokens(parameter: SearchParameter, values: list[Any], sink: Sink) -> N
             if "type" in value:
                 for part in typed_identifier_parts(value):
                     tokens[f"{code}:of-type={part}"] = None
-    if low:
+    if parameter.order:
+        _sort_in_order(parameter, values, sink)
+    elif low:
         sink.sort[code] = (low[2:], high[2:])
+
+
+def _sort_in_order(parameter: SearchParameter, values: list[Any], sink: Sink) -> None:
+    """Sort by the place of a code in the list that the parameter gives, not by the alphabet."""
+    codes = [value.get("code") for value in values if isinstance(value, dict)]
+    ranks = [f"{parameter.order.index(code):02d}" for code in codes if code in parameter.order]
+    if ranks:
+        sink.sort[parameter.code] = (min(ranks), max(ranks))
 
 
 def _emit_references(code: str, values: list[Any], sink: Sink) -> None:

@@ -100,6 +100,11 @@ def references_of(
                 yield part[2:]
 
 
+def dates_of(registry: Registry, type_: str) -> tuple[str, ...]:
+    """Return the parameters that date a resource of this type, in order of preference."""
+    return _plan(registry, type_).dates
+
+
 def _plan(registry: Registry, type_: str) -> _Plan:
     """Return the compiled plan of a type; made once, kept in the registry's memo."""
     key = ("plan", type_)

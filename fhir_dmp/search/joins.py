@@ -10,7 +10,7 @@ from operator import is_
 from typing import assert_never
 
 from fhir_dmp.errors import Unprocessable
-from fhir_dmp.search.query import And, AnyTerm, Chain, Has, Ids, Node, Not, Nothing, Or
+from fhir_dmp.search.query import And, AnyTerm, Chain, Has, Ids, Node, Not, Nothing, Or, both, either
 
 #: Most ids that an intermediate set of a join may hold, in every store.
 JOIN_CAP = 10_000
@@ -43,7 +43,10 @@ def resolve_joins(node: Node, find: Find, referenced: Referenced) -> Node:
             return Ids(ids) if ids else Nothing()
         case And(nodes) | Or(nodes):
             parts = tuple([resolve_joins(part, find, referenced) for part in nodes])
-            return node if all(map(is_, parts, nodes)) else type(node)(parts)
+            if all(map(is_, parts, nodes)):
+                return node
+            # A chain that leads nowhere must not stay as an alternative: a store could no longer answer from an index.
+            return both(*parts) if isinstance(node, And) else either(*parts)
         case Not(inner):
             part = resolve_joins(inner, find, referenced)
             return node if part is inner else Not(part)

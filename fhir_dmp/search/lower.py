@@ -103,10 +103,14 @@ def _word(code: str, word: str) -> Node:
 def _special(parameter: SearchParameter, modifier: str | None, value: str, asking: Asking) -> Node:
     if parameter.code == "_list":
         return either(*(_listed(parameter.base, unescape(text)) for text in alternatives(value)))
-    wanted = words(unescape(value))
+    return either(*(_all_words(parameter.code, unescape(text)) for text in alternatives(value)))
+
+
+def _all_words(code: str, text: str) -> Node:
+    wanted = words(text)
     if not wanted:
-        raise malformed(parameter.code, "expected at least one letter or digit.")
-    return Words(parameter.code, wanted)
+        raise malformed(code, "expected at least one letter or digit.")
+    return Words(code, wanted)
 
 
 def _listed(type_: str, id_: str) -> Node:

@@ -10,8 +10,8 @@ logical references, which have no index entries of their own. Searches join it w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -47,6 +47,7 @@ class SearchParameter:
 
     base: the resource type. expression: only the parts for that type. targets: types that a reference may point to.
     kinds: data types that the expression yields, as far as known. system: the code system that a plain code implies.
+    order: codes in the order in which they sort, where that is not the alphabet's.
     """
 
     code: str
@@ -58,6 +59,7 @@ class SearchParameter:
     components: tuple[Component, ...] = ()
     kinds: tuple[str, ...] = ()
     system: str | None = None
+    order: tuple[str, ...] = ()
 
     @property
     def is_contained_chain(self) -> bool:
@@ -113,6 +115,24 @@ class Registry:
     def of(self, type_: str) -> tuple[SearchParameter, ...]:
         """Return all parameters of a type, in alphabetical order."""
         return tuple(self.parameters.get(type_, {}).values())
+
+    def without(self, gone: Collection[str]) -> Registry:
+        """Return a registry that does not know these resource types: neither their searches nor steps to them."""
+        if not gone:
+            return self
+        types = tuple(type_ for type_ in self.types if type_ not in gone)
+        kept = frozenset(types)
+        parameters = {
+            type_: {code: replace(p, targets=tuple(t for t in p.targets if t in kept)) for code, p in known.items()}
+            for type_, known in self.parameters.items()
+            if type_ in kept
+        }
+        compartments = {
+            name: {type_: codes for type_, codes in members.items() if type_ in kept}
+            for name, members in self.compartments.items()
+            if name in kept
+        }
+        return Registry(types, _frozen(parameters), compartments)
 
     def extended(self, resources: Iterable[Json]) -> Registry:
         """Return a registry that also knows these SearchParameter resources; a later definition of a code wins."""
@@ -205,7 +225,12 @@ def _parameter(row: Json, base: str, types: tuple[str, ...], components: tuple[C
         components=components,
         kinds=tuple(row.get("kinds") or _kinds_of(expression)),
         system=row.get("systems", {}).get(base),
+        order=tuple(str(part.get("valueCode")) for part in row.get("extension", ()) if _orders(part)),
     )
+
+
+def _orders(extension: Json) -> bool:
+    return str(extension.get("url")).endswith("/StructureDefinition/sort-order")
 
 
 def _kinds_of(expression: str) -> list[str]:

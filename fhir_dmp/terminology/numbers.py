@@ -47,3 +47,15 @@ def structure_id(text: str) -> str | None:
     if _SIRET.fullmatch(text):
         return "3" + text
     return text if _CANONICAL.fullmatch(text) else None
+
+
+def has_rpps_key(professional: str) -> bool:
+    """Say whether a PSIdNat made of an RPPS number has the right last digit (Luhn); others have none to check.
+
+    >>> has_rpps_key("899700218896"), has_rpps_key("899700218897"), has_rpps_key("3750100125/1453")
+    (True, False, True)
+    """
+    if not (professional[:1] == "8" and professional[1:].isdigit() and len(professional) == 12):
+        return True
+    digits = [int(digit) for digit in reversed(professional[1:])]
+    return sum(d if place % 2 == 0 else 2 * d - 9 * (d > 4) for place, d in enumerate(digits)) % 10 == 0

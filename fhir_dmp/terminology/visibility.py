@@ -11,3 +11,5 @@ VISIBILITY = (MASKED, HIDDEN_FROM_PATIENT, HIDDEN_FROM_REPRESENTATIVES)
 KNOWN_VISIBILITY = frozenset({*VISIBILITY, "MASQUE_PSOCIAL", "MASQUE_PT"})
 #: Base confidentiality, the only codes that say nothing about visibility.
 BASE = ("N", "R", "V", "L", "M", "U")
+#: Types of which single resources may be hidden from somebody who may enter the record.
+HIDEABLE = frozenset({"DocumentReference", "Binary", "Bundle", "List", "Consent"})

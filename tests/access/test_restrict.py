@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fhir_dmp.access.decide import enter
-from fhir_dmp.access.decision import Effect, Op
+from fhir_dmp.access.decision import Effect, Op, Rules
 from fhir_dmp.access.document import access_terms, document_facts
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.restrict import restrict
@@ -188,12 +188,18 @@ def terms(document: Json) -> Terms:
 
 
 def found_and_shown(
-    caller: Caller, op: Op, known: PatientFacts, document: Json, deleted_asked: bool, index: Terms
+    caller: Caller,
+    op: Op,
+    known: PatientFacts,
+    document: Json,
+    deleted_asked: bool,
+    index: Terms,
+    rules: Rules = RULES,
 ) -> tuple[bool, bool]:
-    decision = enter(caller, op, known, RULES, documents=True)
-    node = restrict(caller, decision, known, RULES, matrix(), deleted_asked=deleted_asked)
+    decision = enter(caller, op, known, rules, documents=True)
+    node = restrict(caller, decision, known, rules, matrix(), deleted_asked=deleted_asked)
     found = matches(node, index, id_="d1", updated_ms=0)
-    verdict = visible(caller, decision, document_facts(document), known, RULES, matrix(), deleted_asked=deleted_asked)
+    verdict = visible(caller, decision, document_facts(document), known, rules, matrix(), deleted_asked=deleted_asked)
     return found, verdict.permitted
 
 
@@ -206,6 +212,26 @@ def test_a_search_finds_exactly_what_the_decision_shows(
     caller: Caller, op: Op, known: PatientFacts, document: Json, deleted_asked: bool
 ) -> None:
     found, seen = found_and_shown(caller, op, known, document, deleted_asked, terms(document))
+    assert found == seen
+
+
+#: Every way in which the settings may change what is seen.
+settled = st.builds(
+    lambda author, block, emergency: replace(
+        RULES, author_sees_masked=author, btg_overrides_block=block, mask_visible_in_btg=emergency
+    ),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(professionals, ops, records, documents, settled)
+def test_query_and_decision_agree_whatever_the_settings(
+    caller: Caller, op: Op, known: PatientFacts, document: Json, rules: Rules
+) -> None:
+    found, seen = found_and_shown(caller, op, known, document, False, terms(document), rules)
     assert found == seen
 
 

@@ -9,7 +9,21 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import converting, crashing, importing, reading, report, searching, starting, storing, submitting
+from tests.benchmarks import (
+    converting,
+    crashing,
+    enforcing,
+    feeding,
+    importing,
+    issuing,
+    querying,
+    reading,
+    report,
+    searching,
+    starting,
+    storing,
+    submitting,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +85,45 @@ def search(options: Options, documents: int) -> None:
 
 
 @group.command()
+@documents
+@click.pass_obj
+def query(options: Options, documents: int) -> None:
+    """Compare forms of a search: chained, with includes, page 500, nothing found."""
+    options.show(querying.measure(options.folder, options.command, documents=documents))
+
+
+@group.command()
+@documents
+@click.pass_obj
+def enforce(options: Options, documents: int) -> None:
+    """Search and read a patient's documents with the access decision and without."""
+    options.show(
+        enforcing.measure(
+            options.folder, options.command, documents=documents, rounds=options.rounds, seconds=options.seconds
+        )
+    )
+
+
+@group.command()
 @click.pass_obj
 def submit(options: Options) -> None:
     """Submit documents of 100 KB (ITI-65)."""
     options.show(submitting.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@click.pass_obj
+def oauth(options: Options) -> None:
+    """Issue tokens to software, judge them, revoke them."""
+    options.show(issuing.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@click.option("--people", default=2_000, show_default=True, help="How many dossiers are fed.")
+@click.pass_obj
+def feed(options: Options, people: int) -> None:
+    """Deposit the monthly documents of the insurance fund."""
+    options.show(feeding.measure(options.folder, options.command, people=people))
 
 
 @group.command("import")
@@ -135,9 +184,11 @@ def cda(folder: Path, schema: Path | None, page: bool) -> None:
 @click.pass_context
 def everything(context: click.Context, documents: int) -> None:
     """Run all of them."""
-    for command in (read, submit, import_, start, crash):
+    for command in (read, submit, feed, oauth, import_, start, crash):
         context.invoke(command)
     context.invoke(search, documents=documents)
+    context.invoke(query, documents=documents)
+    context.invoke(enforce, documents=documents)
     context.invoke(store)
 
 

@@ -237,6 +237,36 @@ class Scene:
         answer = self.world.admin.put(f"/Patient/{self.mine}", {**patient, "active": False, "extension": extensions})
         assert answer.status == 200, answer.body
 
+    # --- changing ----------------------------------------------------------------------------------------------------
+
+    def shake(self) -> None:
+        """Change something: a label, a right, a block, or the end of one of them. Nothing in a closed record."""
+        random = self.random
+        act = random.choice([self._relabel, self._right, self._end])
+        act(random.choice([each for each in self.documents if each.patient == self.mine]), random.choice(list(STAFF)))
+
+    def _relabel(self, document: Document, _: str) -> None:
+        code = self.random.choice(["MASQUE_PS", "INVISIBLE_PATIENT", "N"])
+        system = samples.CONFIDENTIALITY if code == "N" else samples.VISIBILITY
+        labels = [{"coding": [{"system": system, "code": code}]}]
+        # What the patient has read is not hidden from the patient any more, and deleted is deleted.
+        self.world.admin.patch(
+            f"/DocumentReference/{document.id}", [{"op": "replace", "path": "/securityLabel", "value": labels}]
+        )
+
+    def _right(self, _: Document, professional: str) -> None:
+        kind = self.random.choice(["ps-authorisation", "block"])
+        actor = [samples.consent_actor(professional)]
+        self.world.admin.post("/Consent", samples.consent(self.mine, kind, deny=kind == "block", actor=actor))
+
+    def _end(self, _: Document, __: str) -> None:
+        found = self.world.admin.get(f"/Consent?patient=Patient/{self.mine}&status=active&_count=50").entries
+        ending = [each for each in found if each["category"][1]["coding"][0]["code"] in ("ps-authorisation", "block")]
+        if ending:
+            consent = self.random.choice(ending)
+            version = f'W/"{consent["meta"]["versionId"]}"'
+            self.world.admin.put(f"/Consent/{consent['id']}", {**consent, "status": "inactive"}, If_Match=version)
+
     # --- people ------------------------------------------------------------------------------------------------------
 
     def professional(self, number: str, **more: Any) -> Client:

@@ -193,4 +193,4 @@ def test_one_request_checks_what_it_knows_once() -> None:
         f"/DocumentReference?patient=Patient/{world.patients[samples.ANOUK]}&_revinclude=List:item"
     )
     assert len(answer.json["entry"]) == 12
-    assert [len(keys) for keys in store.asked] == [2]  # one read: the marks of the record and of the directory
+    assert [len(keys) for keys in store.asked] == [3]  # one read: the marks of record, directory and matrix

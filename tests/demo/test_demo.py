@@ -182,7 +182,7 @@ def test_what_people_did_to_the_demonstration_stays() -> None:
     admin = with_changes.admin
     assert admin.delete("/AllergyIntolerance/demo-allergy").status == 204
     consent = admin.get("/Consent/demo-block").json
-    assert admin.put("/Consent/demo-block", {**consent, "status": "inactive"}).status == 200
+    assert admin.put("/Consent/demo-block", {**consent, "status": "inactive"}, If_Match='W/"1"').status == 200
     (document, *_) = documents(admin).values()
     assert admin.patch(f"/DocumentReference/{document['id']}", [
         {"op": "replace", "path": "/status", "value": "entered-in-error"}]).status == 200  # fmt: skip

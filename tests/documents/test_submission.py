@@ -324,7 +324,7 @@ def test_odd_codes_raise_warnings_only(record: Record) -> None:
 
 def test_an_unlisted_author_is_accepted_with_a_warning_when_the_setting_says_so(record: Record) -> None:
     document = build.docref()
-    document["contained"][1]["identifier"][0]["value"] = "810000000004"
+    document["contained"][1]["identifier"][0]["value"] = "810100000016"
     document["contained"][2]["identifier"][0]["value"] = "690000001"
     plan = record.submit(build.submission(document), author_check="warn")
     (issue,) = plan.replies[1].issues
@@ -333,7 +333,7 @@ def test_an_unlisted_author_is_accepted_with_a_warning_when_the_setting_says_so(
 
 def test_an_administrator_submits_for_anybody(record: Record) -> None:
     document = build.docref()
-    document["contained"][1]["identifier"][0]["value"] = "810000000004"
+    document["contained"][1]["identifier"][0]["value"] = "810100000016"
     assert record.submit(build.submission(document), ADMIN).replies[1].issues == ()
 
 

@@ -162,7 +162,7 @@ def test_the_regulation_centre_succeeds_without_authorisation_unless_opposed(cen
     assert dossier.found(urgent(centre)) == [id_]
 
 
-@pytest.mark.statement("dmp-fhir 9.10/194", "dmp-fhir 9.10/195")
+@pytest.mark.statement("dmp-fhir 9.10/194", "dmp-fhir 9.10/195", "security C-7", "security P-4", "security P-5")
 def test_the_two_emergency_modes_are_opposed_independently(centre: World) -> None:
     dossier = Dossier.open(centre, next_ins())
     for nature in ("bris-de-glace", "centre-regulation"):

@@ -361,3 +361,32 @@ def test_one_professional_in_every_spelling_and_form(world: World, dossier: Doss
     inside = identifier("3750100125/1453")
     done(call(dossier.holder, dossier, "dmp-autoriser", professionnel=inside))
     assert dossier.found(world.doctor("3750100125/1453", samples.HOSPITAL)) == []
+
+
+PRACTICE = "401234567890009"
+ALIASES = (
+    ("urn:oid:1.2.250.1.71.4.2.2", PRACTICE),
+    ("urn:oid:1.2.250.1.71.4.2.2", "40123456789009"),
+    ("https://rppsrang.esante.gouv.fr", "01234567890009"),
+    ("https://rppsrang.esante.gouv.fr", "0123456789009"),
+    ("urn:oid:1.2.250.1.213.1.6.4.3", "01234567890009"),
+)
+
+
+@pytest.mark.statement("dmp-fhir 9.2/29")
+@pytest.mark.parametrize(("system", "value"), ALIASES)
+def test_one_practice_in_every_spelling(world: World, dossier: Dossier, system: str, value: str) -> None:
+    done(call(dossier.holder, dossier, "dmp-autoriser", structure=identifier(value, system)))
+    assert dossier.found(world.doctor(samples.OTHER_DOCTOR, PRACTICE)) == []
+    assert dossier.search(world.doctor(samples.OTHER_DOCTOR, samples.CLINIC)).status == 403
+
+
+def test_a_mistyped_rpps_number_of_an_author_is_a_warning(world: World, dossier: Dossier) -> None:
+    mistyped = "899700218897"
+    body = samples.submission("1.2.250.1.999.8.1", ins=dossier.ins, professional=mistyped)
+    answer = world.doctor(mistyped).post("", body)
+    assert answer.status == 200, answer.body
+    issues = [i for each in answer.json["entry"] for i in each["response"].get("outcome", {}).get("issue", [])]
+    assert [i["severity"] for i in issues if "control digit" in i["diagnostics"]] == ["warning"]
+    right = world.doctor().post("", samples.submission("1.2.250.1.999.8.2", ins=dossier.ins))
+    assert b"control digit" not in right.body

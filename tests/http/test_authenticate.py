@@ -153,18 +153,19 @@ def test_a_genuine_token_is_verified_once() -> None:
     world = World()
     token = world.token()
     opened = []
-    verifier = world.verifier
+    guard = world.guard
 
     class Counting:
         def open(self, text: str) -> object:
             opened.append(text)
-            return verifier.open(text)
+            return guard.open(text)
 
-        check_time = staticmethod(verifier.check_time)
+        check = staticmethod(guard.check)
+        verifier = guard.verifier
 
     from fhir_dmp.http.authenticate import bearer
 
-    authenticate = bearer(Counting(), world.clock)  # type: ignore[arg-type]  # counts what it passes on
+    authenticate = bearer(Counting(), world.clock, lambda _: None)  # type: ignore[arg-type]  # counts what it passes on
     for _ in range(3):
         assert authenticate({"HTTP_AUTHORIZATION": f"Bearer {token}"}).subject == "p-1"
     assert opened == [token]

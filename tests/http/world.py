@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -23,6 +24,9 @@ from fhir_dmp.identity.keys import SigningKeys
 from fhir_dmp.identity.scopes import maximum
 from fhir_dmp.identity.tokens import Validity, Verifier, claims_of, sign
 from fhir_dmp.interactions.exchange import Answer, Call
+from fhir_dmp.oauth.guard import Guard
+from fhir_dmp.oauth.registry import Registry
+from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.settings import Settings
 from fhir_dmp.store.memory import MemoryStore
 
@@ -103,11 +107,19 @@ class World:
     store: MemoryStore = field(default_factory=lambda: MemoryStore(inline_limit=64 * 1024))
     clock: Clock = field(default_factory=Clock)
     structures: Structures = field(default_factory=structures)
+    #: Nobody signs in in these tests: tests/signin does.
+    desk: Any = None
+    #: These tests ask nothing of the authorization server: tests/oauth does.
+    authority: Any = field(default_factory=lambda: SimpleNamespace(id_keys=signing_keys()))
     log: io.StringIO = field(default_factory=io.StringIO)
     metrics: Metrics = field(default_factory=Metrics)
 
     def __post_init__(self) -> None:
         self.verifier = Verifier(signing_keys(), self.issuer, self.base)
+        self.clients = Registry(self.store.state, self.clock)
+        self.standing = Standing(self.store.state, self.clients, self.clock)
+        self.guard = Guard(self.verifier, self.store.state, self.standing, self.clock)
+        self.admin_guard = self.guard
         self.app = FhirApplication(self, self.metrics, AccessLog(self.log, background=False))
 
     def handle(self, call: Call) -> Answer:

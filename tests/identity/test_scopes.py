@@ -67,8 +67,13 @@ def test_another_scope_grants_nothing(text: str) -> None:
     assert parse(text) == ()
 
 
-def test_a_constrained_scope_grants_nothing_until_constraints_are_evaluated() -> None:
-    assert parse("patient/Observation.rs?category=x user/Patient.r") == (Scope("user", "Patient", frozenset("r")),)
+def test_a_constrained_scope_keeps_its_constraint() -> None:
+    (constrained, plain) = parse("patient/Observation.rs?category=x user/Patient.r")
+    assert (constrained.constraint, plain.constraint) == ((("category", "x"),), ())
+    assert narrow((constrained,), parse("patient/*.rs")) == (constrained,)
+    assert narrow(parse("patient/*.r"), (constrained,)) == (
+        Scope("patient", "Observation", frozenset("r"), constrained.constraint),
+    )
 
 
 @pytest.mark.statement("security G-22", "security TH29")

@@ -40,6 +40,17 @@ def test_a_definition_lists_exactly_the_parameters_that_are_read(name: str) -> N
     assert declared == {IDENTIFIER: "Identifier", **READ[name]}
 
 
+def test_the_definition_of_the_opening_lists_what_is_read() -> None:
+    declared = {p["name"]: p["type"] for p in DEFINITIONS["dmp-ouvrir"]["parameter"] if p["use"] == "in"}
+    assert declared == {
+        "patient": "Patient",
+        "consentement": "boolean",
+        "oppositionBrisDeGlace": "boolean",
+        "oppositionCentreRegulation": "boolean",
+        "auteur": "Identifier",
+    }
+
+
 @pytest.mark.parametrize("name", sorted(READ))
 def test_a_definition_names_the_levels_and_the_url_of_the_operation(name: str) -> None:
     definition, operation = DEFINITIONS[name], OPERATIONS[name]

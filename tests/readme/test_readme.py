@@ -19,7 +19,8 @@ import pytest
 from tests.cli.test_commands import ROOT
 from tests.cli.test_serve import serving
 
-PAGES = ("README.md", "docs/integrator.md", "docs/application-author.md", "docs/operator.md")
+PAGES = ("README.md", "docs/integrator.md", "docs/application-author.md", "docs/practice-software.md",
+         "docs/fr/logiciel-de-cabinet.md", "docs/feeder.md", "docs/operator.md")  # fmt: skip
 LINKED = (*PAGES, "docs/README.md", "docs/developer.md", "docs/glossary.md", "docs/fr/presentation.md",
           "docs/architecture.md")  # fmt: skip
 SERVER = "http://127.0.0.1:8000"

@@ -1,10 +1,12 @@
 """Worlds for the tests of the REST surface: every test runs on each store that its fixture names.
 
-`world`: memory and SQLite. `wide`: MongoDB over the wire protocol too, for the representative part.
+`world`: memory and SQLite. `wide`: MongoDB over the wire protocol too, for the representative part; with
+`DMP_TEST_EVERYWHERE=1` all tests run on it.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,8 @@ import pytest
 from tests.store.stores import STORES
 from tests.world import Client, World, make_world
 
-EMBEDDED = ("memory", "sqlite")
-EVERYWHERE = (*EMBEDDED, "mongo-wire")
+EVERYWHERE = ("memory", "sqlite", "mongo-wire")
+EMBEDDED = EVERYWHERE if os.environ.get("DMP_TEST_EVERYWHERE") else EVERYWHERE[:2]
 
 
 def opened(name: str, folder: Path | None = None, **environ: str) -> Iterator[World]:

@@ -133,8 +133,8 @@ def test_active_content_is_sandboxed(admin: Client, type_: str) -> None:
 
 
 def test_harmless_content_is_shown_inline(admin: Client) -> None:
-    for type_ in ("application/pdf", "image/png", "text/plain"):
-        assert admin.get(_path(_posted(admin, PDF, type_))).headers["Content-Disposition"].startswith("inline")
+    for type_, content in (("application/pdf", PDF), ("image/png", b"\x89PNG\r\n\x1a\n"), ("text/plain", b"Bonjour")):
+        assert admin.get(_path(_posted(admin, content, type_))).headers["Content-Disposition"].startswith("inline")
 
 
 @pytest.mark.statement("fhir-rest I202")

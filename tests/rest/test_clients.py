@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,3 +189,50 @@ class TestFhirclient:
         from fhirclient.models import capabilitystatement
 
         assert capabilitystatement.CapabilityStatement(statement).fhirVersion == "4.0.1"
+
+
+KIT = Path(__file__).parent.parent / "files" / "fhir-kit"
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with fhir-kit-client, installed as its lock file says; a skip where there is no node or no package."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("kit") / "fhir-kit"
+    shutil.copytree(KIT, folder)
+    quick = ("--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0")
+    done = subprocess.run(["npm", "ci", *quick], cwd=folder, capture_output=True, timeout=90, check=False)
+    if done.returncode != 0:
+        pytest.skip("fhir-kit-client cannot be installed: npm reaches no registry")
+    return folder
+
+
+class TestFhirKitClient:
+    """https://github.com/Vermonster/fhir-kit-client"""
+
+    def test_an_application_lives(self, running: Running, kit: Path) -> None:
+        environ = {**os.environ, "DMP_BASE": running.base, "DMP_TOKEN": running.token}
+        done = subprocess.run(
+            ["node", "flow.js"], cwd=kit, env=environ, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {
+            "created": ["1", "Zoé"],
+            "read": "1990-01-02",
+            "updated": ["2", "female"],
+            "patched": ["3", "1991-01-02"],
+            "vread": "1990-01-02",
+            "history": ["3", "2", "1"],
+            "pages": [["c0", "c1", "c2"], ["c3", "c4", "c5"], ["c6"]],
+            "included": [["Observation", "match"], ["Patient", "include"]],
+            "compartment": 1,
+            "transaction": ["201 Created", "201 Created"],
+            "everything": 8,
+            "missing": 404,
+            "refused": 422,
+            "inUse": 409,
+            "deleted": 200,
+            "gone": 410,
+            "version": "4.0.1",
+        }

@@ -231,9 +231,9 @@ def test_if_match_on_delete(wide: World) -> None:
 
 
 @pytest.mark.statement("fhir-rest C58")
-def test_no_type_claims_to_require_if_match(admin: Client) -> None:
-    """No type is configured `versioned-update`; the statement about it holds as the CapabilityStatement says."""
+def test_only_consents_require_if_match_and_the_statement_says_so(admin: Client) -> None:
     rest = admin.get("/metadata").json["rest"][0]
-    assert {each["versioning"] for each in rest["resource"]} == {"versioned"}
+    versioning = {each["type"]: each["versioning"] for each in rest["resource"]}
+    assert {type_ for type_, each in versioning.items() if each == "versioned-update"} == {"Consent"}
     stored = made(admin, patient())
     assert admin.put(f"/{named(stored)}", {**patient("B"), "id": stored["id"]}).status == 200

@@ -9,7 +9,7 @@ import pytest
 from tests.rest.shapes import bare, made, named, observation, patient
 from tests.world import Client, Json, Response, World
 
-ACCEPTED = "application/json-patch+json, application/fhir+json, application/fhir+xml"
+ACCEPTED = "application/json-patch+json, application/fhir+json, application/fhir+xml, application/xml-patch+xml"
 
 
 def _operation(type_: str, **parts: Any) -> Json:

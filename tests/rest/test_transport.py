@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from fhir_dmp.fhir.resource import dump
+from fhir_dmp.http.html import page
+from fhir_dmp.http.request import Request
 from tests.rest.conftest import opened
 from tests.rest.shapes import BASE, bare, link, made, named, observation, organization, patient
 from tests.world import Client, World
@@ -46,6 +49,40 @@ def test_a_browser_gets_a_page_that_escapes_the_resource(admin: Client) -> None:
         assert answer.headers["Content-Type"] == "text/html;charset=utf-8"
         assert b"<script" not in answer.body
         assert "script" not in answer.headers["Content-Security-Policy"]
+
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.statement("fhir-rest A5")
+def test_a_browser_sees_what_was_found_and_where_it_goes_on(admin: Client) -> None:
+    for number in range(3):
+        made(admin, patient(f"<b>N{number}</b>", birthDate="1990-01-02"))
+    page = admin.get("/Patient?_count=2&_sort=family&frob=1", **HTML).body.decode()
+    assert page.count("<tr><td>match</td>") == 2
+    assert "&lt;b&gt;N0&lt;/b&gt; Zoé · 1990-01-02" in page
+    assert ">next</a>" in page
+    assert "frob" in page.partition("<pre>")[0]
+    assert "<b>" not in page
+
+
+@pytest.mark.statement("fhir-rest A5")
+@pytest.mark.parametrize("path", ["/Patient?birthdate=hier", "/metadata", "/Patient/nobody", "/", "/_history"])
+def test_a_browser_sees_every_kind_of_answer(admin: Client, path: str) -> None:
+    made(admin, patient())
+    answer = admin.get(path, **HTML)
+    assert answer.headers["Content-Type"] == "text/html;charset=utf-8"
+    assert f"HTTP {answer.status}" in answer.body.decode()
+    assert answer.status < 500
+
+
+@pytest.mark.parametrize("odd", [None, 1, "x", [], [None], {}, {"coding": "x"}, [{"family": 1}], {"text": ["x"]}])
+def test_a_page_is_made_of_whatever_was_stored_without_validation(odd: object) -> None:
+    shown = dict.fromkeys(("name", "title", "code", "date", "type", "entry", "link", "issue"), odd)
+    for type_ in ("Patient", "Bundle", "OperationOutcome"):
+        for holder in ({**shown, "resourceType": type_}, {"resourceType": "Bundle", "entry": [{"resource": shown}]}):
+            request = Request({}, "r", "127.0.0.1", BASE, head=False, segments=("Patient", "1"))
+            assert page(dump(holder), request, 200)[0].startswith(b"<!DOCTYPE html>")
 
 
 @pytest.mark.statement("fhir-rest A6")

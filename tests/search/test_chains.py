@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from fhir_dmp.errors import BadRequest, Unprocessable
+from fhir_dmp.search.joins import resolve_joins
+from fhir_dmp.search.query import And, AnyTerm, Chain, Node, Not, Nothing, Or, Term
 from tests.search.shelf import REGISTRY, Shelf, asked, rules
 
 PSIDNAT = "urn:oid:1.2.250.1.71.4.2.1"
@@ -282,3 +284,20 @@ def test_a_compartment_search_equals_the_filter_and_covers_every_type() -> None:
         "Patient/anouk",
     ]
     assert SHELF.find("DocumentReference", "", compartment=("Practitioner", "stored")) == ["stored-doc"]
+
+
+def test_a_chain_that_leads_nowhere_leaves_no_alternative_behind() -> None:
+    """Else a store would have to look at every row to find that none of them is an alternative."""
+    chain = Chain("author", (("Practitioner", Term("identifier=c:1")), ("Device", Term("identifier=c:1"))))
+    here = Term("author.identifier=c:1")
+
+    def resolved(node: Node, *found: str) -> Node:
+        return resolve_joins(
+            node, lambda type_, _: list(found) if type_ == "Practitioner" else [], lambda *_: list(found)
+        )
+
+    assert resolved(Or((chain, here))) == here
+    assert resolved(Or((chain, chain))) == Nothing()
+    assert resolved(And((chain, here))) == Nothing()
+    assert resolved(Or((chain, here)), "p1") == AnyTerm(("author=r:Practitioner/p1", "author.identifier=c:1"))
+    assert resolved(And((Not(chain), here)), "p1") == And((Not(AnyTerm(("author=r:Practitioner/p1",))), here))

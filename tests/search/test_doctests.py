@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-MODULES = ["fhir.dates"] + [
+MODULES = ["fhir.dates", "patients.retention", "terminology.aliases"] + [
     f"search.{name}"
     for name in ("fold", "grammar", "keys", "lower_references", "numbers", "parameters", "reading", "values")
 ]

@@ -12,7 +12,7 @@ from tests.store.reference import Stored, Updates, examples, some_terms, some_up
 from tests.store.strategies import nodes, sorts
 
 
-@examples(150)
+@examples(50)
 @given(some_terms, some_updates, st.lists(nodes, min_size=1, max_size=12))
 def test_a_store_finds_what_match_finds(
     store: ResourceStore, given_terms: list[Terms], updates: Updates, asked: list[Node]
@@ -20,7 +20,7 @@ def test_a_store_finds_what_match_finds(
     Stored(store, given_terms, updates).check_finds(asked)
 
 
-@examples(150)
+@examples(50)
 @given(some_terms, some_updates, nodes, sorts, st.integers(1, 4))
 def test_a_store_pages_in_the_order_of_the_reference(
     store: ResourceStore,

@@ -20,6 +20,7 @@ def div(content: str) -> str:
     [
         "texte",
         "<p class='a' id='b' title='c' style='color: red; width: 50%'>x</p>",
+        "<td style='background-image: url(data: image/png;base64,iVBORw0KGgo=)'>x</td>",
         "<table border='1'><thead><tr><th colspan='2'>x</th></tr></thead><tbody><tr><td>y</td></tr></tbody></table>",
         "<a href='https://example.org/?a=b&amp;c=d'>x</a>",
         "<a href='mailto:a@example.org'>x</a> <a href='tel:+33102030405'>x</a> <a href='#part' name='n'>x</a>",
@@ -56,6 +57,10 @@ def test_formatting_is_taken(content: str) -> None:
         "<img src='data:image/svg+xml,x'/>",
         "<img src='file:///etc/passwd'/>",
         "<p style='background: url(http://example.org/x)'>x</p>",
+        "<p style='background: url(data:image/svg+xml;base64,PHN2Zz4=)'>x</p>",
+        "<p style='background: url(data:text/html;base64,AAAA)'>x</p>",
+        "<p style='b: url(data:image/png;base64,AAAA) url(http://example.org/x)'>x</p>",
+        "<p style='expurl(data:image/png;base64,AAAA)ression: url(javascript:1)'>x</p>",
         "<p style='width: exp/* */ression(alert(1))'>x</p>",
         "<p style='w\\69 dth: 1'>x</p>",
         "<p style='@import x'>x</p>",

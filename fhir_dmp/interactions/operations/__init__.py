@@ -9,6 +9,7 @@ from fhir_dmp.errors import MethodNotAllowed, NotFound
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.operations import (
+    access_history,
     dmp_autoriser,
     dmp_bloquer,
     dmp_debloquer,
@@ -18,12 +19,20 @@ from fhir_dmp.interactions.operations import (
     dmp_reactiver,
     dmp_revoquer,
     dmp_verifier_acces,
+    notifications,
 )
 from fhir_dmp.interactions.operations.convert import cda_to_fhir, fhir_to_cda
 from fhir_dmp.interactions.operations.dmp_ouvrir import KIND as OPENING_KIND
 from fhir_dmp.interactions.operations.dmp_ouvrir import open_dossier
+from fhir_dmp.interactions.operations.docref import docref
+from fhir_dmp.interactions.operations.document import document
+from fhir_dmp.interactions.operations.everything import everything
+from fhir_dmp.interactions.operations.expand import expand
+from fhir_dmp.interactions.operations.lookup import lookup, subsumes
 from fhir_dmp.interactions.operations.meta import meta, meta_add, meta_delete
+from fhir_dmp.interactions.operations.translate import translate
 from fhir_dmp.interactions.operations.validate import validate
+from fhir_dmp.interactions.operations.validate_code import validate_code
 from fhir_dmp.interactions.operations.versions import versions
 from fhir_dmp.interactions.services import Services
 
@@ -36,7 +45,8 @@ class Operation:
     """One operation: where it is offered and by which methods.
 
     levels: system, type, instance. types: resource types, or ANY. looks: it reads stored versions; changes: it rewrites
-    the instance, as a patch does. kind: how the audit tells a call, even a refused one.
+    the instance, as a patch does. kind: how the audit tells a call, even a refused one. definition: its canonical URL,
+    in which `{type}` stands for the resource type.
     """
 
     name: str
@@ -49,9 +59,9 @@ class Operation:
     definition: str = ""
     kind: str = "operation"
 
-    def canonical(self, base: str) -> str:
-        """Return the canonical URL of the OperationDefinition."""
-        return self.definition or f"{base}/OperationDefinition/{self.name}"
+    def canonical(self, base: str, type_: str = "") -> str:
+        """Return the canonical URL of the OperationDefinition, as it is offered on a type."""
+        return self.definition.format(type=type_) or f"{base}/OperationDefinition/{self.name}"
 
     def on(self, type_: str) -> bool:
         """Say whether it is offered on a type or its instances."""
@@ -66,6 +76,26 @@ def _on_dossier(name: str, run: Callable[[Call, Services], Answer], kind: str, *
     return Operation(name, run, frozenset(levels or ("type", "instance")), frozenset({"Patient"}), kind=kind)
 
 
+def _on_definitions(name: str, run: Callable[[Call, Services], Answer], *types: str) -> Operation:
+    """Return an operation on terminology, defined by R4 for each of the types."""
+    return Operation(
+        name,
+        run,
+        frozenset({"type"} if name == "lookup" else {"type", "instance"}),
+        frozenset(types),
+        ("GET", "POST"),
+        definition="http://hl7.org/fhir/OperationDefinition/{type}-" + name,
+    )
+
+
+_TERMINOLOGY = (
+    _on_definitions("expand", expand, "ValueSet"),
+    _on_definitions("validate-code", validate_code, "ValueSet", "CodeSystem"),
+    _on_definitions("lookup", lookup, "CodeSystem"),
+    _on_definitions("subsumes", subsumes, "CodeSystem"),
+    _on_definitions("translate", translate, "ConceptMap"),
+)
+
 OPERATIONS: dict[str, Operation] = {
     op.name: op
     for op in (
@@ -79,6 +109,15 @@ OPERATIONS: dict[str, Operation] = {
         _on_dossier("dmp-medecin-traitant", dmp_medecin_traitant.designate_doctor, dmp_medecin_traitant.KIND),
         _on_dossier("dmp-verifier-acces", dmp_verifier_acces.check_access, dmp_verifier_acces.KIND),
         _on_dossier("dmp-opposition", dmp_opposition.oppose, dmp_opposition.KIND),
+        Operation(
+            "access-history",
+            access_history.access_history,
+            frozenset({"instance"}),
+            frozenset({"Patient"}),
+            ("GET", "POST"),
+            kind=access_history.KIND,
+        ),
+        _on_dossier("notifications", notifications.notifications, notifications.KIND, "instance"),
         Operation(
             "validate",
             validate,
@@ -116,6 +155,31 @@ OPERATIONS: dict[str, Operation] = {
             changes=True,
         ),
         Operation(
+            "everything",
+            everything,
+            frozenset({"instance"}),
+            frozenset({"Patient"}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        ),
+        Operation(
+            "docref",
+            docref,
+            frozenset({"type"}),
+            frozenset({"DocumentReference"}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/us/core/OperationDefinition/docref",
+        ),
+        Operation(
+            "document",
+            document,
+            frozenset({"instance"}),
+            frozenset({"Composition"}),
+            ("GET", "POST"),
+            definition="http://hl7.org/fhir/OperationDefinition/Composition-document",
+        ),
+        *_TERMINOLOGY,
+        Operation(
             "versions",
             versions,
             frozenset({"system"}),
@@ -144,7 +208,7 @@ def operation(call: Call, services: Services) -> Answer:
     found = OPERATIONS.get(name)
     level = {1: "system", 2: "type", 3: "instance"}.get(len(call.path), "")
     type_ = call.path[0] if len(call.path) > 1 else ""
-    if len(call.path) > 1 and not services.structures.is_resource(type_):
+    if len(call.path) > 1 and not services.is_offered(type_):
         raise NotFound("This server has no such resource type.", code="not-supported")
     if found is None or level not in found.levels or not (level == "system" or found.on(type_)):
         raise NotFound("There is no such operation here; /metadata lists those offered.", code="not-supported")

@@ -14,7 +14,7 @@ from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.operations import dossier
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.submit import all_versions
-from fhir_dmp.interactions.write import Plan, checked, commit
+from fhir_dmp.interactions.write import Plan, checked, commit, structural
 from fhir_dmp.patients.dossier import Opener, Opening, Status, plan_opening, read_opening
 from fhir_dmp.patients.identity import IdentityRules
 from fhir_dmp.ports import Key
@@ -39,14 +39,17 @@ def open_dossier(call: Call, services: Services) -> Answer:
     if body is None:
         raise BadRequest("$dmp-ouvrir takes a Parameters resource.", code="required")
     request = read_opening(body)
-    warnings = checked(request.patient, services)
+    structural(request.patient, services)
     key = services.store.holder(unique_key("Patient", request.ins)) if request.ins else None
     known = gather.record_of(str(key), services.clock.now_ms(), services) if key else None
     if known is not None:
         _refuse_blocked(call.caller, known, services)
     consents = [consent.resource for consent in known.consents] if known else []
     status = known.facts.dossier if known else Status.NONE
-    decided = plan_opening(request, known.patient if known else None, consents, status, _opener(call.caller, services))
+    decided = plan_opening(
+        request, known.patient if known else None, consents, status, opener_of(call.caller, services)
+    )
+    warnings = checked(request.patient, services)
     return _carried_out(call, decided, (*warnings, *decided.issues), services)
 
 
@@ -56,7 +59,8 @@ def _refuse_blocked(caller: Caller, known: gather.Record, services: Services) ->
         raise refusal(Decision(Effect.DENY, "C6", Op.CREATE, 403, "blocked"), services.canonical, "Patient")
 
 
-def _opener(caller: Caller, services: Services) -> Opener:
+def opener_of(caller: Caller, services: Services) -> Opener:
+    """Return what an opening by this caller needs beside the request."""
     settings = services.settings
     return Opener(
         rules=IdentityRules(services.documents.ins, settings.identity.status_required),

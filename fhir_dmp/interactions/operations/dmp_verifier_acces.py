@@ -6,7 +6,7 @@ from fhir_dmp.access.decide import HOLDERS, enter
 from fhir_dmp.access.decision import Op
 from fhir_dmp.access.refusal import blocked_notice
 from fhir_dmp.access.relation import authorisation_status, is_doctor, refusal_of_feeding
-from fhir_dmp.interactions import authorise, record
+from fhir_dmp.interactions import authorise, granular, record
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.operations import dossier
 from fhir_dmp.interactions.operations.dossier import Target
@@ -26,6 +26,7 @@ def check_access(call: Call, services: Services) -> Answer:
         NotFound: a patient (or who acts for one) asks for somebody else, or an id that does not exist.
     """
     authorise.need(call.caller, "s", "Patient", services)
+    granular.need_whole(call.caller, "s", "Patient", services)
     given = read_arguments("dmp-verifier-acces", call.payload.resource if call.payload else None, CHECK)
     target = dossier.find(call, given, services)
     if target is None:

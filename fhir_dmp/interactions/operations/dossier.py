@@ -22,7 +22,7 @@ from fhir_dmp.errors import BadRequest, Issue, Unprocessable
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
 from fhir_dmp.identity.caller import Actor, Caller
-from fhir_dmp.interactions import authorise, gather, record, showing
+from fhir_dmp.interactions import authorise, gather, granular, record, showing
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import key_of
 from fhir_dmp.interactions.remembered import mark_of
@@ -60,6 +60,8 @@ def arguments(call: Call, operation: str, declared: Mapping[str, str], services:
         Forbidden, BadRequest.
     """
     authorise.need(call.caller, "cu", "Consent", services)
+    for letter in "cu":
+        granular.need_whole(call.caller, letter, "Consent", services)
     return read_arguments(operation, call.payload.resource if call.payload else None, declared)
 
 
@@ -129,6 +131,7 @@ def scribe(caller: Caller, services: Services, author: Json | None = None) -> Sc
         now_ms=now,
         today=(_EPOCH + timedelta(milliseconds=now)).astimezone(services.zone).date().isoformat(),
         new_id=services.ids.resource,
+        retention_years=settings.documents.retention_years,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from fhir_dmp.errors import BadRequest, Gone, Unprocessable
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
 from fhir_dmp.interactions import authorise, changes, record, scoping, single
-from fhir_dmp.interactions.criteria import rules_of
+from fhir_dmp.interactions.criteria_rules import rules_of
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.offer import offered
 from fhir_dmp.interactions.read import current, key_of
@@ -33,7 +33,7 @@ def meta(call: Call, services: Services) -> Answer:
         return _of_instance(call, services)
     type_ = call.path[0] if len(call.path) == 2 else None
     scoping.to_browse_history(call, type_, services)
-    types = (type_,) if type_ else sorted(services.store.types())
+    types = (type_,) if type_ else sorted(filter(services.is_offered, services.store.types()))
     united = _united(version for each in types if "search" in offered(each) for version in _labelled(each, services))
     record.keep(services, record.record(call, "operation", services, what=[type_] if type_ else []))
     return _answer(united)

@@ -34,6 +34,12 @@ class MemoryBlobs:
             if blob.data is not None:
                 self._contents.setdefault(blob.sha256, blob.data)
 
+    def drop(self, names: Iterable[str | None]) -> None:
+        """Destroy contents."""
+        for sha256 in names:
+            if sha256 is not None:
+                self._contents.pop(sha256, None)
+
     def size(self, sha256: str) -> int | None:
         """Return the size in bytes, or None."""
         data = self._contents.get(sha256)

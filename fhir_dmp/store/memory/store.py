@@ -20,7 +20,6 @@ from fhir_dmp.ports import (
     HistoryPage,
     HistoryQuery,
     Key,
-    Notice,
     Page,
     Require,
     Version,
@@ -32,7 +31,10 @@ from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.commits import expect, expect_unclaimed, written
 from fhir_dmp.store.memory.blobs import MemoryBlobs
+from fhir_dmp.store.memory.ledger import MemoryLedger
+from fhir_dmp.store.memory.outbox import MemoryOutbox
 from fhir_dmp.store.memory.rows import Row, page_of, satisfies
+from fhir_dmp.store.memory.state import MemoryState
 
 
 @dataclass
@@ -52,6 +54,7 @@ class MemoryStore:
         self._lock = RLock()
         self._join_cap = join_cap
         self._blobs = MemoryBlobs(inline_limit)
+        self._state = MemoryState()
         self._current: dict[Key, Row] = {}
         self._versions: dict[Key, list[Version]] = {}
         self._log: list[Version] = []
@@ -59,12 +62,28 @@ class MemoryStore:
         self._claims: dict[str, int] = {}
         self._sequence = 0
         self._audit: list[AuditRecord] = []
-        self._outbox: list[Notice] = []
+        self._ledger = MemoryLedger(self._audit, self._lock)
+        self._outbox = MemoryOutbox(self._lock)
 
     @property
     def blobs(self) -> MemoryBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def ledger(self) -> MemoryLedger:
+        """The audit trail as evidence."""
+        return self._ledger
+
+    @property
+    def outbox(self) -> MemoryOutbox:
+        """The notices."""
+        return self._outbox
+
+    @property
+    def state(self) -> MemoryState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:
@@ -259,7 +278,7 @@ class MemoryStore:
         self._claims.update({claim.key: self._sequence for claim in commit.claims})
         self._blobs.keep(commit.blobs)
         self._audit.extend(commit.audit)
-        self._outbox.extend(commit.notices)
+        self._outbox.add(commit.notices)
 
     def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
         """Recompute the terms of the next `count` resources."""
@@ -279,6 +298,23 @@ class MemoryStore:
         change.rows[key] = Row(replace(row.version, patient=new.patient), new)
         self._apply(change, Commit())
 
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the tombstones of a patient."""
+        with self._lock:
+            versions = [row.version for row in self._current.values()]
+        return [version.key for version in versions if version.deleted and version.patient == patient]
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources with all their versions and contents."""
+        gone = set(keys)
+        with self._lock:
+            erased = [key for key in gone if self._current.pop(key, None) is not None]
+            dead = [version for key in erased for version in self._versions.pop(key)]
+            self._log = [version for version in self._log if version.key not in gone]
+            self._uniques = {unique: key for unique, key in self._uniques.items() if key not in gone}
+            self._blobs.drop({version.blob for version in dead} - {version.blob for version in self._log})
+        return len(erased)
+
     # Audit, outbox, life
 
     def audit(self, query: AuditQuery) -> AuditPage:
@@ -296,11 +332,6 @@ class MemoryStore:
         """Return the record of that AuditEvent."""
         with self._lock:
             return next(((at, record) for at, record in enumerate(self._audit, 1) if record.id == id_), None)
-
-    def notices(self) -> tuple[Notice, ...]:
-        """Return the queued messages, oldest first."""
-        with self._lock:
-            return tuple(self._outbox)
 
     def ping(self) -> None:
         """Memory always answers."""

@@ -25,8 +25,8 @@ from fhir_dmp.store.mongo.intents import row_id
 from fhir_dmp.store.mongo.views import Doc, Filter, View, everything_of
 
 #: Low bits of a position: 11 for the counter within one ms, 10 for the process.
-_COUNTER = 11
-_PROCESS = 10
+COUNTER_BITS = 11
+PROCESS_BITS = 10
 _TRIES = 5
 
 
@@ -37,16 +37,16 @@ class Trail:
         self._database = database
         self._now_ms = now_ms
         self._lock = Lock()
-        self._process = random.getrandbits(_PROCESS)
+        self._process = random.getrandbits(PROCESS_BITS)
         self._last = 0
 
     def place(self) -> tuple[str, int]:
         """Return the collection and the position of the next record."""
         with self._lock:
-            clock = self._now_ms() << _COUNTER
+            clock = self._now_ms() << COUNTER_BITS
             self._last = max(self._last + 1, clock)
-            position = self._last << _PROCESS | self._process
-        moment = datetime.fromtimestamp((self._last >> _COUNTER) / 1000, UTC)
+            position = self._last << PROCESS_BITS | self._process
+        moment = datetime.fromtimestamp((self._last >> COUNTER_BITS) / 1000, UTC)
         return f"audit_{moment:%Y%m}", position
 
     def append(self, record: AuditRecord) -> None:
@@ -57,7 +57,7 @@ class Trail:
                 return
             except DuplicateKeyError:
                 # two processes drew the same number in the same millisecond
-                self._process = random.getrandbits(_PROCESS)
+                self._process = random.getrandbits(PROCESS_BITS)
         self._insert(record)
 
     def _insert(self, record: AuditRecord) -> None:

@@ -32,6 +32,8 @@ CHUNK = 255 * 1024
 PIECE = 256 * 1024
 #: A content that nothing refers to is kept this long: far longer than a request.
 SWEEP_AFTER_MS = 24 * 60 * 60 * 1000
+#: A content that was staged less long ago may be named by a commit under way.
+DROP_AFTER_MS = 60 * 60 * 1000
 
 
 class MongoBlobs:
@@ -153,6 +155,13 @@ class MongoBlobs:
             self._sweep_bytes(before)
             self._sweep_uploads(before)
         return swept
+
+    def drop_unnamed(self, names: Iterable[str]) -> None:
+        """Destroy contents that no version names; one that was staged again of late is left to the sweep."""
+        before = self._now_ms() - DROP_AFTER_MS
+        wanted = {"_id": {"$in": sorted(names)}, "at": {"$lt": before}}
+        for header in list(self._headers.find(wanted, {"at": 1, "f": 1})):
+            self._sweep_one(header, before)
 
     def _sweep_one(self, header: Doc, before: int) -> bool:
         if self._history.find_one({"blob": header["_id"]}, {"_id": 1}) is not None:

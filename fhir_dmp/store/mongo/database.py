@@ -1,8 +1,8 @@
 """The collections of a database and their indexes, by name. Indexes are made at start and when a type is first written.
 
 One collection for each resource type (current versions, named like the type) and, in lower case, `history`,
-`audit_YYYYMM`, `blobs`, `uniques`, `claims`, `outbox`, `meta`; on a server without transactions also `intents`,
-`commits` and `horizon`.
+`audit_YYYYMM`, `blobs`, `uniques`, `claims`, `outbox`, `meta`, `state`; on a server without transactions also
+`intents`, `commits` and `horizon`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,21 @@ AUDIT_INDEXES: Mapping[str, Keys] = {
     "position": (("p", _DOWN),),
     "patient": (("pat", _UP), ("p", _DOWN)),
 }
+OUTBOX_INDEXES: Mapping[str, Keys] = {
+    "waiting": (("done", _UP), ("due", _UP)),
+    "patient": (("patient", _UP), ("s", _DOWN)),
+}
+SEAL_INDEXES: Mapping[str, Keys] = {"last": (("last", _UP),)}
+STATE_INDEXES: Mapping[str, Keys] = {
+    "kind": (("k", _UP), ("key", _UP)),
+    "tag": (("t", _UP), ("k", _UP), ("key", _UP)),
+    "written": (("k", _UP), ("u", _UP)),
+    "expiry": (("x", _UP),),
+}
 #: Labels of indexes that let each value in once.
 UNIQUE = frozenset({"position", "files_id_1_n_1"})
+#: Collections whose rows are inserted one by one, and never replaced by a commit.
+_UNVERSIONED = frozenset({"blobs", "seals", "leases", "state"})
 _PLAIN: Mapping[str, Keys] = {}
 
 
@@ -105,7 +118,9 @@ class Database:
 
     def prepare_all(self) -> None:
         """Make the indexes of every collection of the database."""
-        self.prepare(["history", "uniques", "claims", "outbox", "blobs", *self.type_names(), *self.audit_names()])
+        self.prepare(
+            ["history", "uniques", "claims", "outbox", "blobs", "state", *self.type_names(), *self.audit_names()]
+        )
 
     def type_names(self) -> list[str]:
         """Return the names of the resource types that have been written."""
@@ -119,7 +134,7 @@ class Database:
         wanted = {
             label: [(self._field(field), way) for field, way in keys] for label, keys in _indexes_of(name).items()
         }
-        if self.versioned and name != "blobs":
+        if self.versioned and name not in _UNVERSIONED:
             wanted["address"] = [("i", _UP)]
         if wanted:
             make_indexes(self.raw[name], wanted)
@@ -161,7 +176,8 @@ def _indexes_of(name: str) -> Mapping[str, Keys]:
         return CURRENT_INDEXES
     if _MONTH.fullmatch(name):
         return AUDIT_INDEXES
-    return HISTORY_INDEXES if name == "history" else _PLAIN
+    indexes = {"history": HISTORY_INDEXES, "outbox": OUTBOX_INDEXES, "seals": SEAL_INDEXES, "state": STATE_INDEXES}
+    return indexes.get(name, _PLAIN)
 
 
 def matches_elements(database: Database) -> bool:

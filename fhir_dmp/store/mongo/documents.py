@@ -197,6 +197,8 @@ def notice_document(notice: Notice) -> Doc:
         "event": notice.event,
         "patient": notice.patient,
         "created_ms": notice.created_ms,
+        "due": notice.due_ms,
+        "done": None,
         "variables": [{"k": name, "v": value} for name, value in notice.variables],
     }
 
@@ -204,4 +206,4 @@ def notice_document(notice: Notice) -> Doc:
 def notice_of(doc: Doc, id_: str) -> Notice:
     """Return the message that a document holds."""
     pairs = tuple((pair["k"], pair["v"]) for pair in doc["variables"])
-    return Notice(id_, doc["event"], doc["patient"], doc["created_ms"], pairs)
+    return Notice(id_, doc["event"], doc["patient"], doc["created_ms"], pairs, doc.get("due", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from fhir_dmp.ports import Commit, Key
 from fhir_dmp.store.mongo.database import Database
@@ -18,7 +19,10 @@ def facts_of(database: Database, view: View, sequence: int, commits: Sequence[Co
     keys |= {require.key for commit in commits for require in commit.requires}
     wanted = {unique for commit in commits for write in commit.writes for unique in write.terms.uniques}
     claims = {claim.key for commit in commits for claim in commit.claims}
-    return gathered(database, view, sequence, keys, wanted, claims)
+    facts = gathered(database, view, sequence, keys, wanted, claims)
+    notices = {notice.id for commit in commits for notice in commit.notices}
+    told = frozenset(view.address_of(doc) for doc in _rows(database, view, "outbox", notices, {"i": 1}))
+    return replace(facts, notices=told) if told else facts
 
 
 def gathered(

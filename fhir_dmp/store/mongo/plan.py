@@ -34,12 +34,14 @@ class Facts:
     """What the database holds of all that a group of commits touches, seen at one moment.
 
     sequence: the last one taken. uniques: key -> (`_id` of the row, holder). claims: key -> (`_id`, sequence).
+    notices: ids that are in the outbox already.
     """
 
     sequence: int
     heads: Mapping[Key, Head] = field(default_factory=dict)
     uniques: Mapping[str, tuple[Any, Key]] = field(default_factory=dict)
     claims: Mapping[str, tuple[Any, int]] = field(default_factory=dict)
+    notices: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +212,15 @@ class Group:
             yield Row("claims", claim, {"s": sequence}, None if taken is None else taken[0])
 
     def _trail_rows(self, position: Mapping[str, tuple[str, int]]) -> Iterator[Row]:
+        told = set(self._facts.notices)
         for commit, sequence in self._accepted:
             for record in commit.audit:
                 collection, place = position[record.id]
                 yield Row(collection, record.id, {**documents.audit_document(record), "p": place, "s": sequence})
             for notice in commit.notices:
+                if notice.id in told:
+                    continue
+                told.add(notice.id)
                 yield Row("outbox", notice.id, {**documents.notice_document(notice), "s": sequence})
 
     def _freed(self) -> Iterator[tuple[str, Any]]:

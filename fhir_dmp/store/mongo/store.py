@@ -10,20 +10,23 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
+from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Page, Version
 from fhir_dmp.search.joins import JOIN_CAP
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
+from fhir_dmp.store.mongo import erase
 from fhir_dmp.store.mongo.audit import Trail
 from fhir_dmp.store.mongo.blobs import MongoBlobs
 from fhir_dmp.store.mongo.database import Database, matches_elements
-from fhir_dmp.store.mongo.documents import notice_of
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.group import Door, new_record
 from fhir_dmp.store.mongo.history import History
 from fhir_dmp.store.mongo.intents import PATIENCE_S, Intents
 from fhir_dmp.store.mongo.layout import adopt
+from fhir_dmp.store.mongo.ledger import MongoLedger
+from fhir_dmp.store.mongo.outbox import MongoOutbox
 from fhir_dmp.store.mongo.reading import Reader
+from fhir_dmp.store.mongo.state import MongoState
 from fhir_dmp.store.mongo.views import View, everything_of
 
 #: Below this many rows `types` counts exactly; above, it takes the server's estimate.
@@ -59,7 +62,10 @@ class MongoStore:
         self._join_cap = join_cap
         self._database = Database(database, versioned=not server.transactions)
         self._blobs = MongoBlobs(self._database)
+        self._state = MongoState(self._database)
         self._trail = Trail(self._database)
+        self._ledger = MongoLedger(self._database)
+        self._outbox = MongoOutbox(self._database)
         self._patience_s = patience_s
         intents = Intents(self._database, patience_s) if self._database.versioned else None
         self._door = Door(self._database, self._blobs, self._trail, client, intents)
@@ -80,6 +86,21 @@ class MongoStore:
     def blobs(self) -> MongoBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def ledger(self) -> MongoLedger:
+        """The audit trail as evidence."""
+        return self._ledger
+
+    @property
+    def outbox(self) -> MongoOutbox:
+        """The notices."""
+        return self._outbox
+
+    @property
+    def state(self) -> MongoState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:
@@ -198,6 +219,16 @@ class MongoStore:
             self._door.retag(todo, terms)
         return todo[-1].id if len(found) > len(todo) else None
 
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the tombstones of a patient."""
+        with self._view() as view:
+            return erase.deleted(self._database, view, patient)
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources, one after the other."""
+        with self._view() as view:
+            return erase.erase(self._database, self._blobs, view, keys)
+
     # Audit, outbox, life
 
     def audit(self, query: AuditQuery) -> AuditPage:
@@ -209,12 +240,6 @@ class MongoStore:
         """Return the record of that AuditEvent."""
         with self._view() as view:
             return self._trail.record(id_, view)
-
-    def notices(self) -> tuple[Notice, ...]:
-        """Return the queued messages, oldest first."""
-        with self._view() as view:
-            rows = self._database["outbox"].find(view.visible(), sort=[("s", 1)])
-            return tuple(notice_of(doc, view.address_of(doc)) for doc in rows)
 
     def sweep(self) -> int:
         """Remove contents that nothing refers to and, without transactions, what dead processes left. Run it daily."""

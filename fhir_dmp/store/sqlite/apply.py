@@ -142,7 +142,8 @@ class Applier:
             insert_all(con, AUDIT, ready.audit)
         if ready.notices:
             con.executemany(
-                "INSERT INTO outbox (id, event, pat, created, variables) VALUES (?, ?, ?, ?, ?)", ready.notices
+                "INSERT OR IGNORE INTO outbox (id, event, pat, created, variables, due) VALUES (?, ?, ?, ?, ?, ?)",
+                ready.notices,
             )
         return versions
 

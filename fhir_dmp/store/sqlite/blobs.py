@@ -11,7 +11,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -140,18 +140,33 @@ class SqliteBlobs:
                 swept += 1
         return swept
 
+    def drop_files(self, names: Iterable[str], older_than_s: float) -> None:
+        """Delete the files of contents that nothing names.
+
+        A younger file may be on its way into a commit; it is left to the sweep.
+        """
+        limit = time.time() - older_than_s
+        for path in (self.path(sha256) for sha256 in names):
+            if path.exists() and path.stat().st_mtime < limit:
+                path.unlink(missing_ok=True)
+
     def _is_referenced(self, sha256: str) -> bool:
         with self._readers.borrow() as con:
-            return bool(con.execute(f"SELECT {_REFERENCED}", {"blob": sha256}).fetchone()[0])
+            return is_named(con, sha256)
 
 
 _REFERENCED = "EXISTS (SELECT 1 FROM res WHERE blob = :blob) OR EXISTS (SELECT 1 FROM hist WHERE blob = :blob)"
 
 
+def is_named(con: sqlite3.Connection, sha256: str) -> bool:
+    """Say whether any version names this content."""
+    return bool(con.execute(f"SELECT {_REFERENCED}", {"blob": sha256}).fetchone()[0])
+
+
 def unreferenced(con: sqlite3.Connection) -> list[bytes]:
     """Return the contents inside the database that no version refers to."""
     rows = con.execute("SELECT sha FROM blob WHERE n = 0").fetchall()
-    return [sha for (sha,) in rows if not con.execute(f"SELECT {_REFERENCED}", {"blob": sha.hex()}).fetchone()[0]]
+    return [sha for (sha,) in rows if not is_named(con, sha.hex())]
 
 
 def deletion(sha: bytes, deleted: list[int]) -> Callable[[Applier], tuple[Version, ...]]:
@@ -159,7 +174,7 @@ def deletion(sha: bytes, deleted: list[int]) -> Callable[[Applier], tuple[Versio
 
     def run(applier: Applier) -> tuple[Version, ...]:
         con = applier.connection
-        if not con.execute(f"SELECT {_REFERENCED}", {"blob": sha.hex()}).fetchone()[0]:
+        if not is_named(con, sha.hex()):
             con.execute("DELETE FROM blob WHERE sha = ?", (sha,))
             deleted.append(1)
         return ()

@@ -30,6 +30,7 @@ def connect(path: Path, *, mmap_bytes: int, cache_kib: int, busy_ms: int, readon
     con.execute(f"PRAGMA mmap_size = {mmap_bytes}").fetchone()
     con.execute(f"PRAGMA cache_size = -{cache_kib}")
     con.execute("PRAGMA temp_store = MEMORY")
+    con.execute("PRAGMA recursive_triggers = ON")  # so that REPLACE cannot delete a row of the trail unnoticed
     if readonly:
         con.execute("PRAGMA query_only = ON")
     return con

@@ -40,7 +40,7 @@ class ReadyCommit:
     writes: tuple[ReadyWrite, ...]
     audit: tuple[AuditRow, ...]
     blobs: tuple[tuple[bytes, int, int, bytes, int], ...]
-    notices: tuple[tuple[str, str, str, int, bytes], ...]
+    notices: tuple[tuple[str, str, str, int, bytes, int], ...]
     only_trail: bool = False
 
 
@@ -98,5 +98,5 @@ def _chunks(blob: Blob) -> list[tuple[bytes, int, int, bytes, int]]:
     return rows
 
 
-def _notice_row(notice: Notice) -> tuple[str, str, str, int, bytes]:
-    return notice.id, notice.event, notice.patient, notice.created_ms, orjson.dumps(notice.variables)
+def _notice_row(notice: Notice) -> tuple[str, str, str, int, bytes, int]:
+    return notice.id, notice.event, notice.patient, notice.created_ms, orjson.dumps(notice.variables), notice.due_ms

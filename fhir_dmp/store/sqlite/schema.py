@@ -12,7 +12,7 @@ import sqlite3
 from fhir_dmp.errors import ConfigurationError, Problem
 
 #: PRAGMA user_version of a file that this release writes.
-VERSION = 1
+VERSION = 3
 
 #: Stands for "no date": below every date, hence last when newest come first.
 NO_DATE = -(2**63)
@@ -76,8 +76,40 @@ CREATE TABLE outbox (
   variables TEXT NOT NULL);
 """
 
+_V2 = """
+-- What the authorization server remembers. x: when it expires; v: version; u: when it was written; tags: as in
+-- state_tag, one for each line.
+CREATE TABLE state (
+  kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL, x INTEGER, tags TEXT NOT NULL, v INTEGER NOT NULL,
+  u INTEGER NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE INDEX state_x ON state (x) WHERE x IS NOT NULL;
+CREATE INDEX state_u ON state (kind, u);
+CREATE TABLE state_tag (
+  kind TEXT NOT NULL, tag TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (kind, tag, key)) WITHOUT ROWID;
+"""
+
+_V3 = """
+-- The trail is only ever added to, whoever holds the connection; seals (audit/chain.py) prove it.
+CREATE TABLE seal (number INTEGER PRIMARY KEY, last INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE UNIQUE INDEX seal_last ON seal (last);
+CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit trail is append only'); END;
+CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit trail is append only'); END;
+CREATE TRIGGER seal_update BEFORE UPDATE ON seal BEGIN SELECT RAISE(ABORT, 'the audit trail is append only'); END;
+CREATE TRIGGER seal_delete BEFORE DELETE ON seal BEGIN SELECT RAISE(ABORT, 'the audit trail is append only'); END;
+
+-- Notices: due, tries and until (of a lease) while they wait; done (ms) and outcome when they are settled.
+ALTER TABLE outbox ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN done INTEGER;
+ALTER TABLE outbox ADD COLUMN outcome TEXT NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX outbox_id ON outbox (id);
+CREATE INDEX outbox_due ON outbox (due, seq) WHERE done IS NULL;
+CREATE INDEX outbox_pat ON outbox (pat, seq);
+"""
+
 #: The statements that lead from each version to the next; index 0 makes an empty file a store.
-_STEPS = (_V1,)
+_STEPS = (_V1, _V2, _V3)
 
 
 def migrate(con: sqlite3.Connection) -> int:

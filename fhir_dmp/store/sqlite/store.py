@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,20 +10,26 @@ from pathlib import Path
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
-from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Notice, Page, Version
+from fhir_dmp.ports import AuditPage, AuditQuery, Commit, HistoryPage, HistoryQuery, Key, Page, Version
 from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
 from fhir_dmp.search.query import Node, Search
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.store.sqlite import blobs, history, pages, reindex, select, trail, verify, versions
+from fhir_dmp.store.sqlite import blobs, erase, history, pages, reindex, select, trail, verify, versions
 from fhir_dmp.store.sqlite.blobs import INLINE_LIMIT, SqliteBlobs
 from fhir_dmp.store.sqlite.checkpoint import Checkpointer
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.conditions import Scope
 from fhir_dmp.store.sqlite.connections import Readers, connect
 from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Chooser, Tuning
+from fhir_dmp.store.sqlite.ledger import SqliteLedger
+from fhir_dmp.store.sqlite.outbox import SqliteOutbox
 from fhir_dmp.store.sqlite.prepare import ready
 from fhir_dmp.store.sqlite.schema import migrate
+from fhir_dmp.store.sqlite.state import SqliteState
 from fhir_dmp.store.sqlite.writer import Writer
+
+#: A file that was staged less long ago may be named by a commit under way.
+DROP_AFTER_S = 3600.0
 
 _SEQUENCE = "SELECT value FROM meta WHERE name = 'seq'"
 _HOLDER = "SELECT r.type, r.id FROM uq CROSS JOIN res r ON r.pk = uq.pk WHERE uq.key = ?"
@@ -60,6 +67,9 @@ class SqliteStore:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
         self._blobs = SqliteBlobs(self._readers, path.with_name(path.name + "-blobs"), limits.inline_limit)
         self._writer = Writer(self._connect(path), path.with_name(path.name + "-lock"), self._codec, self._written)
+        self._ledger = SqliteLedger(self._readers, self._writer, self._codec)
+        self._outbox = SqliteOutbox(self._readers, self._writer)
+        self._state = SqliteState(self._readers, self._writer)
         self._checkpointer = Checkpointer(self._connect(path, cache_kib=256), self._writer.alone)
 
     def _connect(self, path: Path, cache_kib: int | None = None) -> sqlite3.Connection:
@@ -78,6 +88,21 @@ class SqliteStore:
     def blobs(self) -> SqliteBlobs:
         """The contents."""
         return self._blobs
+
+    @property
+    def ledger(self) -> SqliteLedger:
+        """The audit trail as evidence."""
+        return self._ledger
+
+    @property
+    def outbox(self) -> SqliteOutbox:
+        """The notices."""
+        return self._outbox
+
+    @property
+    def state(self) -> SqliteState:
+        """What the authorization server remembers."""
+        return self._state
 
     @property
     def transactional(self) -> bool:
@@ -199,11 +224,6 @@ class SqliteStore:
         with self._readers.borrow() as con:
             return trail.audit_record(con, id_)
 
-    def notices(self) -> tuple[Notice, ...]:
-        """Return the queued messages, oldest first."""
-        with self._readers.borrow() as con:
-            return trail.notices(con)
-
     def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
         """Recompute the terms of the next `count` resources."""
         with self._readers.borrow() as con:
@@ -211,6 +231,22 @@ class SqliteStore:
         for id_ in ids[:count]:
             self._writer.commit(reindex.task(Key(type_, id_), terms, self._codec))
         return ids[count - 1] if len(ids) > count else None
+
+    def deleted(self, patient: str) -> list[Key]:
+        """Return the tombstones of a patient."""
+        with self._readers.borrow(snapshot=True) as con:
+            return erase.deleted(con, history.stored_types(con), patient)
+
+    def erase(self, keys: Sequence[Key]) -> int:
+        """Destroy resources, a batch in each transaction."""
+        count = 0
+        for start in range(0, len(keys), erase.BATCH):
+            erased: list[Key] = []
+            contents: set[str] = set()
+            self._writer.commit(erase.task(keys[start : start + erase.BATCH], self._codec, erased, contents))
+            self._blobs.drop_files(contents, DROP_AFTER_S)
+            count += len(erased)
+        return count
 
     def types(self) -> dict[str, int]:
         """Return how many current resources of each type there are."""
@@ -249,14 +285,16 @@ class SqliteStore:
 
 
 def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
-    """Open the file, make it if it does not exist, and bring it to the layout of this release.
+    """Open the file, make it if it does not exist (readable by its owner alone), and bring it to this release's layout.
 
     Raises:
         ConfigurationError: the file cannot be opened, is no store, or is newer than this release.
     """
     path, limits = Path(path), limits or Limits()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)

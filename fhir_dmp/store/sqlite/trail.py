@@ -1,4 +1,4 @@
-"""Reading the audit trail and the outbox."""
+"""Reading the audit trail."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import islice
 
-import orjson
-
 from fhir_dmp.audit import codec as audit_codec
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.ports import AuditPage, AuditQuery, Notice
+from fhir_dmp.ports import AuditPage, AuditQuery
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.prepare import patient_key
 
@@ -65,12 +63,3 @@ def audit_record(con: sqlite3.Connection, id_: str) -> tuple[int, AuditRecord] |
     """Return one record by the id of its AuditEvent."""
     row = con.execute("SELECT seq, rec FROM audit WHERE id = ? ORDER BY seq LIMIT 1", (id_,)).fetchone()
     return None if row is None else (row[0], audit_codec.decode(row[1]))
-
-
-def notices(con: sqlite3.Connection) -> tuple[Notice, ...]:
-    """Return the queued messages, oldest first."""
-    rows = con.execute("SELECT id, event, pat, created, variables FROM outbox ORDER BY seq")
-    return tuple(
-        Notice(id_, event, patient, created, tuple((name, value) for name, value in orjson.loads(variables)))
-        for id_, event, patient, created, variables in rows
-    )

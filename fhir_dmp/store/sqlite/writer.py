@@ -27,6 +27,17 @@ class Alone:
     action: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A task that touches a handful of pages, unlike those that work through the file."""
+
+    run: Callable[[Applier], tuple[Version, ...]]
+
+    def __call__(self, applier: Applier) -> tuple[Version, ...]:
+        """Run it."""
+        return self.run(applier)
+
+
 Change = ReadyCommit | Callable[[Applier], tuple[Version, ...]]
 Task = Change | Alone
 _Job = Job[Task, tuple[Version, ...]]
@@ -158,7 +169,7 @@ def _apply(applier: Applier, work: Task) -> tuple[Version, ...]:
 def _size(task: Task) -> int:
     """Estimate how much a commit adds to the write-ahead log: pages, most of them touched for one index row."""
     if not isinstance(task, ReadyCommit):
-        return 65536
+        return 16384 if isinstance(task, Small) else 65536
     pages = 2 + 3 * len(task.audit)
     for write in task.writes:
         rows = write.rows

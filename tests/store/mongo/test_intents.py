@@ -96,7 +96,7 @@ def seen(store: MongoStore) -> tuple[object, ...]:
         [(v.type, v.id, v.version) for v in history],
         [(v.id, v.version) for v in store.history(HistoryQuery(at=(T0 + 1, T0 + 2))).versions],
         [one.id for _, one in store.audit(AuditQuery()).records],
-        [notice.id for notice in store.notices()],
+        [one.notice.id for one in store.outbox.due(2**62, 99)],
     )
 
 

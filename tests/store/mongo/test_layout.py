@@ -21,7 +21,7 @@ def seen(store: MongoStore) -> tuple[object, ...]:
         store.history(HistoryQuery(count=50)).versions,
         [store.holder(f"u|{n}") for n in range(4)],
         [one.id for _, one in store.audit(AuditQuery()).records],
-        [notice.id for notice in store.notices()],
+        [one.notice.id for one in store.outbox.due(2**62, 99)],
         store.find(DOC, Term("s=c:x"), 9),
         store.read(key("b")),
         store.sequence(),

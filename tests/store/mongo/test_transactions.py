@@ -40,7 +40,7 @@ def everything(store: MongoStore) -> tuple[object, ...]:
         store.count((DOC,), Everything()),
         [(v.id, v.version, v.seq) for v in store.history(HistoryQuery(count=100)).versions],
         [one.id for _, one in store.audit(AuditQuery()).records],
-        len(store.notices()),
+        store.outbox.waiting(),
     )
 
 

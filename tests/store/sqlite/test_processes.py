@@ -14,7 +14,7 @@ import pytest
 from fhir_dmp.ports import AuditQuery, HistoryQuery, Key
 from fhir_dmp.search.query import Everything, Term
 from fhir_dmp.store.sqlite import open_sqlite
-from tests.store.samples import DOC
+from tests.store.samples import DOC, doc, put
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -127,3 +127,18 @@ def test_every_acknowledged_write_survives_kill_9(path: Path) -> None:
         assert store.verify() == []
         store.close()
     assert len(kept) > 20
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files are a matter of POSIX")
+def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        store = open_sqlite(tmp_path / "var" / "dmp.sqlite3")
+    finally:
+        os.umask(old)
+    put(store, doc("a"))
+    found = {file.name: file.stat().st_mode & 0o077 for file in (tmp_path / "var").rglob("*")}
+    store.close()
+    assert "dmp.sqlite3-wal" in found
+    assert not any(found.values()), found
+    assert (tmp_path / "var").stat().st_mode & 0o077 == 0

@@ -1,0 +1,1 @@
+"""The authorization server: clients, codes, grants, tokens. No web framework here, no clock: time is an argument."""
