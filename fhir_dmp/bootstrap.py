@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from fhir_dmp import definitions, keyring
+from fhir_dmp import definitions, keyring, packages
 from fhir_dmp.access.decision import Rules as AccessRules
 from fhir_dmp.access.matrix import Matrix, parse_matrix
 from fhir_dmp.audit.chain import Seal
@@ -34,7 +34,7 @@ from fhir_dmp.errors import ConfigurationError, DmpError, Problem, StoreUnavaila
 from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.bucket import bucket
 from fhir_dmp.fhir.resource import Json, parse_stored
-from fhir_dmp.fhir.structure import TABLE, Structures
+from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.identity.tokens import Verifier
 from fhir_dmp.interactions.capabilities import statement
 from fhir_dmp.interactions.dispatch import handle, refused
@@ -54,14 +54,18 @@ from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.patients.ins import InsRules
 from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Version
+from fhir_dmp.search.parameters import Registry
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
+from fhir_dmp.terminology.value_set import contains
 from fhir_dmp.upstream.fetch import Fetcher
-from fhir_dmp.validation.validate import validate
+from fhir_dmp.validation.conformance import Profiles
+from fhir_dmp.validation.policy import Policy
+from fhir_dmp.validation.valuesets import LoadedValueSets
 
 #: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
 SEAL_LOOK_S = 1.0
@@ -303,7 +307,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
     folder = keyring.folder_of(settings)
     zone = zone_of(settings.server.timezone)
     base, issuer = public_urls(settings)
-    structures = Structures(definitions.load_json(TABLE))
+    profiles = LiveProfiles(settings.canonical_base, packages.folder_of(settings, folder))
     ins = InsRules(settings.canonical_base, settings.identity.ins_key_check, settings.identity.ins_test_allowed)
     ticking = clock or SystemClock()
     opened = store or open_store(settings.store)
@@ -316,8 +320,8 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         zone=zone,
         base=base,
         issuer=issuer,
-        registry=definitions.search_parameters().without(_switched_off(settings, structures)),
-        structures=structures,
+        registry=profiles.registry().without(_switched_off(settings, profiles.base.structures)),
+        structures=profiles.base.structures,
         packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
@@ -332,7 +336,8 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
             settings.security.token_leeway_s,
             anywhere=not settings.server.base_url,
         ),
-        validate=lambda resource: validate(resource, structures),
+        profiles=profiles,
+        judging=Policy.read(settings.validation.mode, settings.validation.types, settings.validation.minimum),
         cda=definitions.cda_knowledge,
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
@@ -341,6 +346,50 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
+
+
+class LiveProfiles:
+    """The profiles of this project and of the added packages; a change of the packages is seen within a second."""
+
+    def __init__(self, canonical_base: str, folder: Path, every_s: float = 1.0) -> None:
+        self.base = definitions.base()
+        self._canonical_base = canonical_base
+        self._folder = folder
+        self._every_s = every_s
+        self._looked = time.monotonic()
+        self._stamp = packages.stamp(folder)
+        self._now = self._loaded()
+
+    def __call__(self) -> Profiles:
+        """Return the profiles as they are now."""
+        if time.monotonic() - self._looked > self._every_s:
+            self._looked = time.monotonic()
+            stamp = packages.stamp(self._folder)
+            if stamp != self._stamp:
+                self._now, self._stamp = self._loaded(), stamp
+        return self._now
+
+    def registry(self) -> Registry:
+        """Return the search parameters, those of the packages included."""
+        added = [
+            each
+            for package in packages.added(self._folder)
+            for each in package.resources
+            if each["resourceType"] == "SearchParameter"
+        ]
+        return definitions.search_parameters_with(added) if added else definitions.search_parameters()
+
+    def _loaded(self) -> Profiles:
+        added = [each for package in packages.added(self._folder) for each in package.resources]
+        resources = [*definitions.conformance(self._canonical_base), *added]
+        return Profiles(self.base, resources, LoadedValueSets(self.base, resources, _in_packaged))
+
+
+def _in_packaged(url: str, system: str | None, code: str) -> bool | None:
+    """Ask the terminology that comes with the server."""
+    source = definitions.terminology()
+    found = source.value_set(url)
+    return None if found is None else contains(found, system, code, source)
 
 
 def _unwitnessed(seal: Seal) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ from typing import Any
 import orjson
 
 from fhir_dmp.cda.knowledge import Knowledge, load
-from fhir_dmp.fhir.structure import TABLE
+from fhir_dmp.fhir.resource import Json
+from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.search.parameters import Registry, build_registry
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.packaged import Packaged, packaged
-from fhir_dmp.validation.base import DEFINITIONS
+from fhir_dmp.validation.base import DEFINITIONS, Base
 
 _PACKAGE = Path(__file__).resolve().parent
 _PACKAGED = _PACKAGE / "_data"
@@ -44,11 +45,75 @@ def search_parameters() -> Registry:
 
     Read once in a process: the registry never changes, and compiling it is most of what a start costs.
     """
+    return search_parameters_with(())
+
+
+def search_parameters_with(added: Iterable[Json]) -> Registry:
+    """Return the search parameters with those of added packages; of two with one code, ours counts.
+
+    Raises:
+        PathSyntaxError, KeyError, ValueError: an added one cannot be used.
+    """
     return build_registry(
         load_json("profiles/r4/search-parameters.json"),
-        [content for _, content in each_json("profiles/search-parameters")],
+        [*added, *(content for _, content in each_json("profiles/search-parameters"))],
         load_json("profiles/r4/compartments.json"),
     )
+
+
+#: Folders of profiles/ that hold conformance resources.
+FOLDERS = (
+    "structure-definitions",
+    "value-sets",
+    "code-systems",
+    "concept-maps",
+    "search-parameters",
+    "operation-definitions",
+)
+#: The namespace that the files are written in; `canonical_base` replaces it.
+WRITTEN_BASE = "https://dmp-fhir.example/ig"
+
+
+def conformance(canonical_base: str = WRITTEN_BASE, folders: Iterable[str] = FOLDERS) -> Iterator[Json]:
+    """Yield the conformance resources of this project, its own namespace replaced by the configured one."""
+    for folder in folders:
+        for path in sorted((_ROOT / "profiles" / folder).glob("*.json")):
+            body = path.read_bytes()
+            if canonical_base != WRITTEN_BASE:
+                body = body.replace(f"{WRITTEN_BASE}/".encode(), f"{canonical_base}/".encode())
+            yield orjson.loads(body)
+
+
+def implementation_guide(canonical_base: str, version: str, resources: Iterable[Json]) -> Json:
+    """Return the ImplementationGuide that lists the conformance resources of this project."""
+    listed = [
+        {
+            "reference": {"reference": f"{each['resourceType']}/{each['id']}"},
+            "name": str(each.get("title") or each.get("name") or each["id"]),
+            "exampleBoolean": False,
+        }
+        for each in resources
+    ]
+    return {
+        "resourceType": "ImplementationGuide",
+        "id": "fhir-dmp",
+        "url": f"{canonical_base}/ImplementationGuide/fhir-dmp",
+        "version": version,
+        "name": "FhirDmp",
+        "title": "What the fhir-dmp server takes and gives",
+        "status": "active",
+        "publisher": "fhir-dmp",
+        "description": "Profiles, extensions, value sets, search parameters and operations of the fhir-dmp server.",
+        "packageId": "org.fhir-dmp.profiles",
+        "license": "Apache-2.0",
+        "fhirVersion": ["4.0.1"],
+        "definition": {"resource": listed},
+    }
+
+
+def base() -> Base:
+    """Return the definitions of R4 that validation needs."""
+    return Base(Structures(load_json(TABLE)), load_json(DEFINITIONS))
 
 
 @cache

@@ -189,6 +189,7 @@ class Limits:
     existence_per_hour: int = _setting(0, "times that one professional may look a patient up")
     existence_per_hour_structure: int = _setting(0, "times that one structure may look a patient up")
     access_history_per_minute: int = _setting(0, "histories of accesses ($access-history) of one user")
+    tokens_per_minute: int = _setting(0, "requests of one client to the token, introspection and revocation endpoints")
     failures_per_minute: int = _setting(0, "requests without a usable token from one address")
     break_glass_per_day: int = _setting(0, "emergency accesses (tokens) of one professional in a day")
 
@@ -198,6 +199,11 @@ class Validation:
     """How strictly resources are judged."""
 
     mode: str = _setting("enforce", "base definitions and declared profiles", choices=("enforce", "warn", "off"))
+    types: tuple[str, ...] = _setting((), "another mode for a type, as `Type=mode` (`Observation=warn`)")
+    minimum: tuple[str, ...] = _setting(
+        (), "profile that every resource of a type must have, as `Type=URL`, whatever it declares"
+    )
+    packages: str = _setting("", "folder of the added packages; empty: `packages` beside the signing keys")
 
 
 @dataclass(frozen=True, slots=True)

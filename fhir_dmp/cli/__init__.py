@@ -34,6 +34,9 @@ COMMANDS = {
     "dossiers": "Open dossiers for a whole population.",
     "report": "Count the documents whose deposit is compulsory.",
     "retention": "Destroy closed dossiers whose time is over.",
+    "validate": "Judge files as R4 and as profiles.",
+    "profiles": "List the server's profiles, or write them as a FHIR package.",
+    "packages": "Add, list and remove FHIR packages.",
 }
 
 

@@ -56,6 +56,16 @@ class RateLimits:
         if allowed:
             self._take(f"failure|{address}", allowed, _MINUTE_S, now_s, "requests without a usable token")
 
+    def proven(self, client_id: str, now_s: float) -> None:
+        """Count a request of a client that proved itself to the authorization server.
+
+        Raises:
+            TooMany: it is one too many.
+        """
+        allowed = self._limits.tokens_per_minute
+        if allowed:
+            self._take(f"token|{client_id}", allowed, _MINUTE_S, now_s, "requests of one client to these endpoints")
+
     def is_first(self, caller: Caller, address: str, now_s: float) -> bool:
         """Say whether a refusal of this caller is the first of its minute, which is recorded."""
         return self._meters.take(f"refused|{caller.client}|{caller.subject}|{address}", 1, _MINUTE_S, now_s) == 0.0

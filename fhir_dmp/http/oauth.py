@@ -15,6 +15,8 @@ from flask import Blueprint, Response, request
 
 from fhir_dmp.errors import StoreUnavailable, TooMany, Unavailable
 from fhir_dmp.http import cors, discovery
+from fhir_dmp.http.limits import RateLimits
+from fhir_dmp.http.meter import shared_meters
 from fhir_dmp.http.request import proxies, request_id_of
 from fhir_dmp.http.services import Services
 from fhir_dmp.oauth.authenticate import client_of
@@ -41,6 +43,8 @@ class Wire:
         self._proxies = proxies(server.trusted_proxies, services.base, base_follows_host=not server.base_url)
         self._certificate = self._proxies.certificate_from(services.settings.security.client_certificate_header)
         self._https = services.issuer.startswith("https:")
+        self._limits = RateLimits(services.settings.limits, shared_meters())
+        self._now_ms = services.clock.now_ms
         self.origins = cors.Origins(server.allowed_origins, services.clients.has_origin)
 
     def answered(self, answer: Answer, *, form: bool = True) -> Response:
@@ -86,12 +90,15 @@ class Wire:
             )
         if request.query_string:
             raise OAuthError("invalid_request", "Parameters are sent in the body, never in the URL.")
+        address = self._proxies.client(environ)
         return Request(
             parameters=read_form() if form else {},
             authorization=environ.get("HTTP_AUTHORIZATION", ""),
             certificate=self._certificate(environ),
-            address=self._proxies.client(environ),
+            address=address,
             request_id=request_id_of(environ),
+            proven=lambda client_id: self._limits.proven(client_id, self._now_ms() / 1000),
+            failed=lambda: self._limits.failed(address, self._now_ms() / 1000),
         )
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 import pyotp
@@ -123,10 +122,10 @@ def hashed(password: str) -> str:
     return _hasher.hash(unicodedata.normalize("NFKC", password))
 
 
-@cache
+@lru_cache(maxsize=1)
 def _nobodys() -> str:
-    """Return what is verified in place of the password of an account that does not exist: both take the same time."""
-    return _hasher.hash("nobody")
+    """Return what is verified for an account that does not exist, so that both take the same time."""
+    return _hasher.hash("nobody has this password")
 
 
 def is_password(account: Account | None, typed: str) -> bool:
@@ -140,19 +139,9 @@ def is_password(account: Account | None, typed: str) -> bool:
     return usable
 
 
-def new_code() -> str:
-    """Return a code to send."""
-    return f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}d}"
-
-
 def code_digest(code: str, salt: str) -> str:
     """Return what is kept of a code that was sent."""
     return hmac.new(salt.encode(), code.encode(), hashlib.sha256).hexdigest()
-
-
-def new_totp() -> str:
-    """Return a new shared secret."""
-    return pyotp.random_base32()
 
 
 def totp_uri(account: Account, issuer: str) -> str:

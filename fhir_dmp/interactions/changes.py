@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fhir_dmp.access.refusal import absent
+from fhir_dmp.documents.codes import with_section
 from fhir_dmp.documents.lifecycle import DELETED
 from fhir_dmp.errors import (
     BadRequest,
@@ -125,6 +126,7 @@ def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple
     refuse_subset(resource)
     if type_ == "DocumentReference":
         relative(resource, call.info.base)
+        resource = with_section(resource, services.documents.codes, services.documents.base)
     return resource, None
 
 
@@ -141,7 +143,7 @@ def update(call: Call, key: Key, payload: Payload, services: Services, condition
     before = parse_stored(current.body) if current and not current.deleted else None
     allowed = permit.to_write(call, "update", key.type, before, resource, services, current=current)
     resource = allowed.resource or resource
-    issues = (*checked(resource, services), *allowed.issues)
+    issues = (*checked(resource, services, stored=True, before=before), *allowed.issues)
     same_blob = (blob.sha256 if blob else None) == (current.blob if current else None)
     if before is not None and current is not None and same_blob and same_content(before, resource):
         return Change("update", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
@@ -253,7 +255,7 @@ def rewritten(
     asked = rewrite(before)
     allowed = permit.to_write(call, "patch", key.type, before, asked, services, current=current)
     after = allowed.resource or asked
-    issues = (*checked(after, services), *allowed.issues)
+    issues = (*checked(after, services, stored=True, before=before), *allowed.issues)
     if same_content(before, after):
         return Change("patch", 200, unchanged=current, key=key, patient=allowed.patient, issues=issues)
     draft = Draft(key.type, key.id, after, current.version, "PATCH", None)

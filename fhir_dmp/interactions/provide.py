@@ -18,7 +18,7 @@ from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan as WritePlan
-from fhir_dmp.interactions.write import checked, commit
+from fhir_dmp.interactions.write import checked, commit, conforming
 from fhir_dmp.ports import Key, Require, Version
 
 _SHAPES = ("DocumentReference", "List", "Binary", "Bundle")
@@ -43,6 +43,7 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     submit.within_scopes(call, decided.drafts, services)
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
+    conforming(decided.drafts, services)
     decided = derive.completed(decided, services)
     versions = _commit(call, decided, services)
     return _answer(call, decided, versions, services)

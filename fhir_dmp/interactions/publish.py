@@ -14,7 +14,7 @@ from fhir_dmp.interactions.contents import judged, stage
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import Plan as WritePlan
-from fhir_dmp.interactions.write import checked, commit, refuse_subset
+from fhir_dmp.interactions.write import checked, commit, conforming, refuse_subset
 from fhir_dmp.ports import Key, Require
 
 
@@ -37,6 +37,7 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     submit.within_scopes(call, decided.drafts, services)
     submit.may_feed(call, decided.patient, services)
     submit.may_deposit(call, decided.patient, decided.drafts, services)
+    conforming(decided.drafts, services)
     decided = derive.completed(decided, services)
     reply = decided.replies[0]
     issues = (*warnings, *reply.issues, *decided.issues)

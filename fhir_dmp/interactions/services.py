@@ -28,12 +28,15 @@ from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
 from fhir_dmp.terminology.packaged import Packaged
+from fhir_dmp.validation.conformance import Profiles, judge
+from fhir_dmp.validation.policy import Policy
 
 
 @dataclass(frozen=True, eq=False)
 class Services:
     """Everything an interaction may use. Tables are values; only the ports do input and output.
 
+    profiles: the definitions at hand now, those of added packages included. judging: what a broken rule costs, by type.
     read_pdf: reads the text of a PDF within bounds; None where contents are not searched (documents.content_search_ms).
     oauth_uris: extensions of the CapabilityStatement that name the endpoints of the authorization server.
     started_matrix: that of access.matrix, or the packaged one; `matrix` is the one in force.
@@ -58,7 +61,8 @@ class Services:
     site: Site
     cursor_key: bytes
     verifier: Verifier
-    validate: Callable[[Json], tuple[Issue, ...]]
+    profiles: Callable[[], Profiles]
+    judging: Policy
     cda: Callable[[], Knowledge]
     started_ms: int
     trail: Callable[[tuple[AuditRecord, ...]], None]
@@ -80,6 +84,10 @@ class Services:
         if self.settings.access.matrix:
             return self.started_matrix
         return self.shelf.matrix(self.facts, self.store, self.clock.now_ms(), self.started_matrix)
+
+    def validate(self, resource: Json) -> tuple[Issue, ...]:
+        """Return what is wrong with a resource: as R4, and as the profiles that it declares."""
+        return judge(resource, self.profiles())
 
     @property
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

@@ -32,16 +32,9 @@ from fhir_dmp.ports import Claim, Commit, Key, Require, Version, Write
 from fhir_dmp.search.extract import terms_of
 from fhir_dmp.search.query import Term
 from fhir_dmp.search.terms import Terms
-from fhir_dmp.terminology.national import FR_CORE
-from fhir_dmp.terminology.sharing import MHD, PDSM
-
-#: Profiles whose rules this server applies, by the start of their URL: those of documents and of the INS identity.
-JUDGED = (
-    f"{PDSM}/",
-    f"{MHD}/",
-    f"{FR_CORE}/",
-)
-
+from fhir_dmp.terminology.sharing import COMPREHENSIVE, SHARING_PROFILES, SIMPLIFIED, SUBMISSION_SET
+from fhir_dmp.validation.conformance import judge
+from fhir_dmp.validation.validate import errors_in, validate
 
 log = logging.getLogger("fhir_dmp")
 
@@ -109,39 +102,99 @@ def refuse_hidden_inside(resource: Json) -> None:
             )
 
 
-def checked(resource: Json, services: Services) -> tuple[Issue, ...]:
-    """Judge a resource against the base definitions; return the warnings.
+def structural(resource: Json, services: Services) -> None:
+    """Judge a resource against the structure of R4 alone, where rules with words of their own come before profiles.
 
     Raises:
-        Unprocessable: with every error found, unless validation.mode is warn or off; whatever the mode, when the server
-            cannot write its own part of `meta`.
+        Unprocessable: with every error found, unless the mode of the type is warn or off.
     """
+    errors = errors_in(validate(resource, services.structures))
+    if errors and services.judging.mode_of(str(resource["resourceType"])) == "enforce":
+        raise Unprocessable(issues=errors)
+
+
+def checked(
+    resource: Json, services: Services, *, stored: bool = False, before: Json | None = None
+) -> tuple[Issue, ...]:
+    """Judge a resource against the base definitions and its profiles; return the warnings.
+
+    stored: the resource is as it will be kept; then the profiles of document sharing count too. Of what a client sends
+    the documents room judges them, with the leniencies that are decided there. before: what was stored; a fault that
+    was there already does not keep anybody from changing something else.
+
+    Raises:
+        Unprocessable: with every error found, unless the mode of the type is warn or off; whatever the mode, when the
+            server cannot write its own part of `meta`.
+    """
+    type_ = str(resource["resourceType"])
     if not isinstance(resource.get("meta", {}), dict):
-        raise Unprocessable("meta must be an object.", code="structure", expression=f"{resource['resourceType']}.meta")
+        raise Unprocessable("meta must be an object.", code="structure", expression=f"{type_}.meta")
     refuse_hidden_inside(resource)
-    if services.settings.validation.mode == "off":
+    mode = services.judging.mode_of(type_)
+    if mode == "off":
         return ()
-    issues = (*services.validate(resource), *unjudged(resource))
+    applied = as_stored if stored else _of_sent
+    minimum = services.judging.minimum(type_)
+    issues = judge(resource, services.profiles(), minimum, applied)
+    issues = tuple(replace(issue, severity="warning") if _lenient(issue) else issue for issue in issues)
     errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
-    if errors and services.settings.validation.mode == "enforce":
+    if errors and before is not None:
+        known = {
+            (issue.diagnostics, issue.expression) for issue in judge(before, services.profiles(), minimum, applied)
+        }
+        issues = tuple(_lessened(issue, known) for issue in issues)
+        errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
+    if errors and mode == "enforce":
         raise Unprocessable(issues=issues)
     return issues
 
 
-def unjudged(resource: Json) -> Iterator[Issue]:
-    """Say which declared profiles were not applied: a client must not think that they were."""
-    type_ = resource.get("resourceType")
-    meta = resource.get("meta")
-    declared = meta.get("profile") if isinstance(meta, dict) else None
-    for index, url in enumerate(declared if isinstance(declared, list) else ()):
-        base = f"http://hl7.org/fhir/StructureDefinition/{type_}"
-        if isinstance(url, str) and not url.startswith(JUDGED) and url.partition("|")[0] != base:
-            yield Issue(
-                "not-supported",
-                "This server does not know the profile; only the base definition was applied.",
-                severity="warning",
-                expression=(f"{type_}.meta.profile[{index}]",),
-            )
+def conforming(drafts: Sequence[Draft], services: Services) -> None:
+    """Judge the documents and lists that a submission made, as they will be kept, by the profiles they claim.
+
+    Raises:
+        Unprocessable: one of them breaks its profile, and the mode of its type is enforce.
+    """
+    errors: list[Issue] = []
+    for draft in drafts:
+        if draft.type in ("DocumentReference", "List") and services.judging.mode_of(draft.type) == "enforce":
+            found = judge(draft.resource, services.profiles(), services.judging.minimum(draft.type), as_stored)
+            errors += (issue for issue in found if issue.severity in ("error", "fatal") and not _lenient(issue))
+    if errors:
+        raise Unprocessable(issues=errors)
+
+
+#: Statements of PDSm that this record does not insist on: authors may be references to stored resources, and a FHIR
+#: document has neither hash nor size (of other contents the documents room wants both); a submission set that was
+#: stored may be retired. [dmp-fhir 4.3, 4.7, 10 rows 11, 24]
+_LENIENT = frozenset(
+    {
+        (COMPREHENSIVE, "DocumentReference.contained#min"),
+        (COMPREHENSIVE, "DocumentReference.content.attachment.hash#min"),
+        (COMPREHENSIVE, "DocumentReference.content.attachment.size#min"),
+        (SUBMISSION_SET, "List.contained#min"),
+        (SUBMISSION_SET, "List.status#fixed"),
+    }
+)
+
+
+def _lenient(issue: Issue) -> bool:
+    return any((coding.system, coding.code) in _LENIENT for coding in issue.details)
+
+
+def _of_sent(url: str) -> bool:
+    return not url.startswith(SHARING_PROFILES)
+
+
+def as_stored(url: str) -> bool:
+    """Say whether a declared profile counts for a stored resource."""
+    return (
+        url.partition("|")[0] != SIMPLIFIED
+    )  # it describes what is sent: the server moves the content and sets the URL
+
+
+def _lessened(issue: Issue, known: set[tuple[str, tuple[str, ...]]]) -> Issue:
+    return replace(issue, severity="warning") if (issue.diagnostics, issue.expression) in known else issue
 
 
 def _write(

@@ -47,8 +47,18 @@ def client_of(request: Request, authority: Authority) -> Client:
     """Return the client that sent the request, proven.
 
     Raises:
-        OAuthError: invalid_client; invalid_request when two methods are used at once.
+        OAuthError: invalid_client; invalid_request when two methods are used at once. TooMany: it asks too often.
     """
+    try:
+        client = _proven(request, authority)
+    except OAuthError:
+        request.failed()
+        raise
+    request.proven(client.client_id)
+    return client
+
+
+def _proven(request: Request, authority: Authority) -> Client:
     basic = request.authorization[:6].lower() == "basic "
     assertion = "client_assertion" in request.parameters or "client_assertion_type" in request.parameters
     if basic and (assertion or "client_secret" in request.parameters):

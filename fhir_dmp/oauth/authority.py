@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fhir_dmp.audit.build import audit_record
@@ -23,7 +23,8 @@ class Request:
     """One request to an endpoint of the authorization server: its form, and who sent it.
 
     parameters: the form, each name once. authorization: the header, whole. certificate: of the connection, as the
-    trusted proxy handed it on. address: of the client.
+    trusted proxy handed it on. address: of the client. proven, failed: count a request of a client that proved itself,
+    and one that did not; they raise TooMany when it is one too many.
     """
 
     parameters: Mapping[str, str]
@@ -31,6 +32,8 @@ class Request:
     certificate: Presented | None = None
     address: str = ""
     request_id: str = ""
+    proven: Callable[[str], None] = lambda client_id: None
+    failed: Callable[[], None] = lambda: None
 
     def get(self, name: str) -> str:
         """Return a parameter, or an empty text: an empty parameter is as good as none (RFC 6749, section 3.2)."""

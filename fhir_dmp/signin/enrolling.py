@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import pyotp
+
 from fhir_dmp.errors import BadRequest, NotFound
 from fhir_dmp.fhir.elements import objects_of, text_of, texts_of
 from fhir_dmp.fhir.resource import Json, parse_stored
@@ -74,7 +76,7 @@ def enrol(asked: Enrolment, desk: Desk, visit: Visit) -> Account:
         family=asked.family,
         given=asked.given,
         email=asked.email,
-        totp="" if asked.email else values.new_totp(),
+        totp="" if asked.email else pyotp.random_base32(),
         language=asked.language,
     )
     if accounts.of_login(login, desk) is None:  # else the end of this function says so, before anything is written

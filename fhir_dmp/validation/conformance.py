@@ -6,7 +6,7 @@ nobody may think that it was applied.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -44,7 +44,7 @@ class Profiles:
         self._judges: dict[str, Judge | None] = {}
         self._trees: dict[str, Node | None] = {}
         self._extensions: dict[str, Extension | None] = {}
-        self.rules = BaseRules(base, self)
+        self.rules = BaseRules(base)
 
     def urls(self) -> Sequence[str]:
         """Return the URL of every definition at hand."""
@@ -95,6 +95,14 @@ class Profiles:
             self._extensions[url] = found
         return self._extensions[url]
 
+    def unusable(self, url: str) -> str:
+        """Say why a profile cannot be applied, "" when it can."""
+        try:
+            self._tree(url)
+        except (ValueError, KeyError, TypeError) as error:
+            return str(error)
+        return ""
+
     def compile_all(self) -> int:
         """Compile every profile now; return how many there are."""
         for url in self._definitions:
@@ -123,14 +131,18 @@ def _nothing(value: Any, extra: Any, path: str, run: Run) -> None:
     """Find nothing: what the base says is judged anyway."""
 
 
-def judge(resource: Json, profiles: Profiles, asked: Sequence[str] = ()) -> tuple[Issue, ...]:
+def judge(
+    resource: Json, profiles: Profiles, asked: Sequence[str] = (), applied: Callable[[str], bool] = lambda url: True
+) -> tuple[Issue, ...]:
     """Return what is wrong with a resource: as R4, as the profiles that it declares, and as those asked for.
 
-    asked: further profiles for the root. Issues stand in the order structure, constraints, profiles; codes as in
-    `validation.validate`, and `not-supported` for what could not be judged.
+    asked: further profiles for the root. applied: which of the declared profiles count. Issues stand in the order
+    structure, constraints, profiles; codes as in `validation.validate`, and `not-supported` for what could not be
+    judged.
     """
     found = validate(resource, profiles.base.structures)
     run = Run(resource)
+    run.applied = applied
     type_ = resource.get("resourceType")
     if isinstance(type_, str) and profiles.base.structures.is_resource(type_):
         if type_ == "Bundle":
@@ -151,6 +163,8 @@ def _resource(node: Json, type_: str, path: str, profiles: Profiles, run: Run, a
                 known(each, place, holder, key, run)
     declared = _declared(node)
     for index, url in enumerate(declared):
+        if not run.applied(url):
+            continue
         found = profiles.profile(url)
         if found is None:
             _unknown(f"{path}.meta.profile[{index}]", run)

@@ -6,35 +6,22 @@ nothing leaves the question open: only `false` breaks a constraint. https://hl7.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.path import PathError, PathSyntaxError, compile_path
 from fhir_dmp.fhir.path_values import Item, truth
 from fhir_dmp.fhir.structure import Element
-from fhir_dmp.validation.base import Base, Constraint
+from fhir_dmp.validation.base import CORE, Base, Constraint
 from fhir_dmp.validation.run import Judge, Rule, Run, occurrences
-from fhir_dmp.validation.values import ValueSets, bound, together
+from fhir_dmp.validation.values import codes_of, together
 
 #: Judged by `validation.structure`, or (dom-6: a narrative is good practice) no statement about validity.
-ELSEWHERE = frozenset(
-    [
-        "ele-1",
-        "ext-1",
-        "dom-2",
-        "dom-3",
-        "dom-4",
-        "dom-5",
-        "dom-6",
-        "txt-1",
-        "txt-2",
-        "ref-1",
-        "per-1",
-        "att-1",
-        "qty-3",
-        "cpt-2",
-    ]
-)
+_BY_HAND = ("ele-1", "ext-1", "txt-1", "txt-2", "ref-1", "per-1", "att-1", "qty-3", "cpt-2")
+ELSEWHERE = frozenset((*_BY_HAND, "dom-2", "dom-3", "dom-4", "dom-5", "dom-6"))
+#: Bound to a value set of R4 that forgets what R4 itself writes there (`http://hl7.org/fhirpath/System.String`).
+_UNLISTED = frozenset(("ElementDefinition.type.code",))
 
 
 def holds(constraint: Constraint, element: str, type_: str | None = None) -> Judge:
@@ -69,12 +56,25 @@ def _open(rule: Rule, place: str, reason: str, run: Run) -> None:
         run.note(Issue("not-supported", text, "information", (place,)))
 
 
+def _extended(codes: Mapping[str, list[str]], rule: Rule) -> Judge:
+    """Warn of a code that claims a system of an extensible value set and is not there; other systems extend it."""
+    known = {system: frozenset(listed) for system, listed in codes.items()}
+
+    def judge(value: Any, extra: Any, path: str, run: Run) -> None:
+        for system, code in codes_of(value):
+            listed = known.get(system or "")
+            if listed is not None and code not in listed:
+                run.add(rule, path)
+                return
+
+    return judge
+
+
 class BaseRules:
     """The constraints and extensible bindings of base R4, type by type. Safe to share between threads."""
 
-    def __init__(self, base: Base, sets: ValueSets) -> None:
+    def __init__(self, base: Base) -> None:
         self._base = base
-        self._sets = sets
         self._judges: dict[str, Judge | None] = {}
 
     def of(self, type_: str) -> Judge | None:
@@ -105,12 +105,12 @@ class BaseRules:
         if owner not in element.types:  # the rules of an inner type are those of the type
             found += [holds(each, owner) for each in self._base.constraints(owner) if each.key not in ELSEWHERE]
         binding = self._base.binding(owner)
-        if binding is not None and binding[0] == "extensible":
-            profile = f"http://hl7.org/fhir/StructureDefinition/{owner.partition('.')[0]}"
-            text = f"No code is in the extensible value set {binding[1]}."
-            rule = Rule(profile, owner, "binding", "code-invalid", text, "warning")
-            if self._base.codes(binding[1]) is not None:
-                found.append(bound(binding[1], self._sets, rule))
+        if binding is not None and binding[0] == "extensible" and owner not in _UNLISTED:
+            codes = self._base.codes(binding[1])
+            if codes is not None:
+                text = f"The code is not one of its system in the extensible value set {binding[1]}."
+                rule = Rule(f"{CORE}{owner.partition('.')[0]}", owner, "binding", "code-invalid", text, "warning")
+                found.append(_extended(codes, rule))
         return found
 
     def _compiled(self, type_: str) -> Judge:

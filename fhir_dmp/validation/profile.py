@@ -215,9 +215,11 @@ class Compiler:
     def _conforming(
         self, resource: Any, type_: str, types: dict[str, str | None], rule: Rule, path: str, run: Run
     ) -> None:
-        """Want that a target at hand is as one of the profiles of its type says."""
+        """Want that a target at hand is as one of the profiles of its type says; what it claims, it is told itself."""
         urls = [url for url, of in types.items() if of == type_]
-        if any(url == CORE + type_ for url in urls):
+        meta = resource.get("meta")
+        claimed = meta.get("profile") if isinstance(meta, dict) else None
+        if any(url == CORE + type_ or (isinstance(claimed, list) and url in claimed) for url in urls):
             return
         judges = [each for url in urls if (each := self._library.profile(url)) is not None]
         if judges and not any(run.conforms(each, resource, path) for each in judges):
@@ -330,8 +332,9 @@ def compile_profile(root: Node, url: str, library: Library) -> Judge:
             run.add(rule, path)
             return
         pair = (id(value), url)
-        if inner is None or pair in run.seen:
+        if inner is None or pair in run.seen or (not run.first and pair in run.done):
             return
+        run.done.add(pair)
         run.seen.add(pair)
         try:
             inner(value, extra, path, run)

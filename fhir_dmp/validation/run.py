@@ -40,19 +40,21 @@ class Run:
 
     root: the outermost resource around the node; resource: the innermost one (a contained resource). at_hand: what
     references lead to inside a Bundle. seen: (node, profile) pairs in progress, against endless recursion.
+    done: pairs that were judged, so that nothing is told twice. applied: which declared profiles count.
     first: stop at the first error, for "does it conform?".
     """
 
-    __slots__ = ("at_hand", "first", "issues", "outer", "resource", "root", "seen")
+    __slots__ = ("applied", "at_hand", "done", "first", "issues", "resource", "root", "seen")
 
     def __init__(self, root: Json, *, first: bool = False) -> None:
         self.root = root
         self.resource = root
-        self.outer: Json | None = None
         self.at_hand: dict[str, Json] = {}
         self.issues: list[Issue] = []
         self.first = first
         self.seen: set[tuple[int, str]] = set()
+        self.done: set[tuple[int, str]] = set()
+        self.applied: Callable[[str], bool] = lambda url: True
 
     def add(self, rule: Rule, path: str) -> None:
         """Note a broken rule.

@@ -179,9 +179,20 @@ def _element(at: Node | None, path: str, makers: Makers) -> Node | None:
             if at is not None:
                 at = makers.tree(step.group(2)) or at
         elif step.group(3):
-            name = step.group(3)
-            at = at.children.get(name) or at.children.get(f"{name}[x]") or _typed_child(at, name, makers)
+            at = _child(at, step.group(3), makers)
     return at
+
+
+def _child(at: Node, name: str, makers: Makers) -> Node | None:
+    """Look for an element below another one; where that is sliced, in the slices that must be there, too."""
+    found = at.children.get(name) or at.children.get(f"{name}[x]") or _typed_child(at, name, makers)
+    if found is not None and (found.value("fixed") or found.value("pattern") or found.children):
+        return found
+    for each in at.slices:
+        inner = each.children.get(name)
+        if each.low and inner is not None:
+            return inner
+    return found
 
 
 def _typed_child(at: Node, name: str, makers: Makers) -> Node | None:

@@ -113,7 +113,7 @@ def _found(root: Node, path: str) -> Node | None:
 
 def _copy(source: Node, target: Node) -> None:
     """Copy everything below one node to another, with ids and paths of the new place."""
-    for each in list(source.walk())[1:]:
+    for each in [below for child in list(source.children.values()) for below in child.walk()]:
         definition = deepcopy(each.definition)
         definition["id"] = target.id + each.id[len(source.id) :]
         definition["path"] = target.path + each.path[len(source.path) :]
@@ -172,14 +172,9 @@ def _slice(whole: Node, name: str, base: Base) -> Node:
         _choice(whole, made, name)
     elif whole.name in ("extension", "modifierExtension"):
         whole.definition.setdefault("slicing", deepcopy(_BY_URL))
-    _copy_children(whole, made)
+    _copy(whole, made)
     whole.slices.append(made)
     return made
-
-
-def _copy_children(whole: Node, made: Node) -> None:
-    bare = Node(whole.id, whole.name, whole.type, whole.definition, whole.slice, whole.children)
-    _copy(bare, made)
 
 
 def _choice(whole: Node, made: Node, name: str) -> None:

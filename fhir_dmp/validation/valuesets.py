@@ -6,7 +6,7 @@ open for the codes of that system. Systems are compared in their preferred spell
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from fhir_dmp.terminology.aliases import canonical_system
 from fhir_dmp.validation.base import Base
 
 _DEPTH = 5
+#: (value set, system, code) -> whether it is in, None when that is open.
+Asked = Callable[[str, str | None, str], bool | None]
 
 
 @dataclass(slots=True)
@@ -39,10 +41,14 @@ class Members:
 
 
 class LoadedValueSets:
-    """The value sets at hand, listed when one is first asked. Safe to share between threads."""
+    """The value sets at hand, listed when one is first asked. Safe to share between threads.
 
-    def __init__(self, base: Base, resources: Iterable[Json]) -> None:
+    others: asked about value sets that are neither among the resources nor in the tables of R4.
+    """
+
+    def __init__(self, base: Base, resources: Iterable[Json], others: Asked | None = None) -> None:
         self._base = base
+        self._others = others
         self._sets: dict[str, Json] = {}
         self._systems: dict[str, Json] = {}
         for each in resources:
@@ -55,8 +61,11 @@ class LoadedValueSets:
 
     def contains(self, value_set: str, system: str | None, code: str) -> bool | None:
         """Say whether a code is in a value set; system None: in any system. None when nobody here can tell."""
-        members = self._listed(value_set.partition("|")[0])
-        return None if members is None else members.has(system, code)
+        url = value_set.partition("|")[0]
+        members = self._listed(url)
+        if members is None:
+            return self._others(url, system, code) if self._others is not None else None
+        return members.has(system, code)
 
     def _listed(self, url: str) -> Members | None:
         if url not in self._members:

@@ -241,7 +241,7 @@ def test_a_search_through_a_hidden_document_finds_nothing(
 
 @pytest.mark.statement("dmp-fhir 9.7/122")
 def test_a_join_from_a_directory_into_a_record_finds_nothing(world: World, dossier: Dossier) -> None:
-    made = world.admin.post("/Organization", {"resourceType": "Organization", "active": True}).json["id"]
+    made = world.admin.post("/Organization", {"resourceType": "Organization", "name": "x"}).json["id"]
     dossier.submit(custodian={"reference": f"Organization/{made}"})
     query = f"/Organization?_id={made}&_has:DocumentReference:custodian:status=current"
     assert [each["id"] for each in world.admin.get(query).entries] == [made]

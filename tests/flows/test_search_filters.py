@@ -511,6 +511,7 @@ def lists(world: World) -> tuple[Dossier, dict[str, str]]:
     folder = samples.submission_set(next_oid(), [url], ins=dossier.ins, title="Suivi")
     for name in ("source", "contained"):
         del folder[name]
+    folder["meta"] = {"profile": [f"{samples.PDSM}/pdsm-folder-comprehensive"]}
     folder["code"] = coded(f"{samples.MHD}/CodeSystem/MHDlistTypes", "folder")
     first["entry"].append({"fullUrl": f"{url[:-1]}7", "resource": folder, "request": {"method": "POST", "url": "List"}})
     answer = doctor.post("", first)

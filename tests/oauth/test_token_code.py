@@ -410,3 +410,19 @@ def _everything() -> Any:
     from fhir_dmp.ports import AuditQuery
 
     return AuditQuery(count=1000)
+
+
+def test_a_client_that_asks_too_often_is_told_to_wait() -> None:
+    from fhir_dmp.store.memory import MemoryStore
+    from tests.world import make_world
+
+    busy = Auth(make_world(MemoryStore(), None, DMP_LIMITS_TOKENS_PER_MINUTE="3", DMP_LIMITS_FAILURES_PER_MINUTE="2"))
+    busy.register(APP)
+    answers = [busy.refresh("unknown") for _ in range(5)]
+    assert [answer.status for answer in answers] == [400, 400, 400, 429, 429]
+    assert (answers[-1].json["error"], int(answers[-1].headers["Retry-After"]) > 0) == ("slow_down", True)
+    assert answers[-1].headers["Cache-Control"] == "no-store"
+    strangers = [busy.refresh("unknown", client_id="nobody").status for _ in range(4)]
+    assert strangers == [401, 401, 429, 429]
+    busy.wait(61)
+    assert busy.refresh("unknown").status == 400

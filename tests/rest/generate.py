@@ -24,7 +24,32 @@ class _Sparing(Random):
 
 
 #: What a constraint of R4 demands beyond the mandatory elements.
-_DEMANDED: dict[str, Json] = {"Consent": consent("nobody", "emergency", deny=True)}
+_ROLE = {"text": "x"}
+_DEMANDED: dict[str, Json] = {
+    "AllergyIntolerance": {
+        "clinicalStatus": {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}
+            ]
+        }
+    },
+    "Appointment": {"participant": [{"status": "accepted", "type": [_ROLE]}]},
+    "AppointmentResponse": {"participantType": [_ROLE]},
+    "Bundle": {"type": "collection"},
+    "CapabilityStatement": {"kind": "requirements", "description": "x", "rest": [{"mode": "server"}]},
+    "Consent": consent("nobody", "emergency", deny=True),
+    "EventDefinition": {"trigger": [{"type": "named-event", "name": "x"}]},
+    "ImmunizationRecommendation": {"recommendation": [{"forecastStatus": _ROLE, "targetDisease": _ROLE}]},
+    "InsurancePlan": {"name": "x"},
+    "Linkage": {"item": [{"type": "source", "resource": {"display": name}} for name in "ab"]},
+    "Organization": {"name": "x"},
+    "StructureDefinition": {
+        "kind": "resource",
+        "type": "Patient",
+        "differential": {"element": [{"id": "Patient", "path": "Patient"}]},
+    },
+    "TerminologyCapabilities": {"kind": "requirements", "description": "x"},
+}
 
 
 @cache

@@ -19,6 +19,8 @@ from tests.world import Client, Json, World
 REFUSED: dict[str, tuple[int, str]] = {
     # an item without linkId, which R4 demands
     "bundle-questionnaire": (422, "Questionnaire.item[0].item[11].item[1].linkId"),
+    # two concepts with one code, which the constraint csd-1 of R4 forbids
+    "codesystem-example": (422, "CodeSystem"),
     # a consent to research, in a record whose consents say who may see it
     "consent-example": (422, "Consent.category"),
     # a document whose content lies elsewhere

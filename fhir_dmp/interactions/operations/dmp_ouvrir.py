@@ -14,7 +14,7 @@ from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.operations import dossier
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.submit import all_versions
-from fhir_dmp.interactions.write import Plan, checked, commit
+from fhir_dmp.interactions.write import Plan, checked, commit, structural
 from fhir_dmp.patients.dossier import Opener, Opening, Status, plan_opening, read_opening
 from fhir_dmp.patients.identity import IdentityRules
 from fhir_dmp.ports import Key
@@ -39,7 +39,7 @@ def open_dossier(call: Call, services: Services) -> Answer:
     if body is None:
         raise BadRequest("$dmp-ouvrir takes a Parameters resource.", code="required")
     request = read_opening(body)
-    warnings = checked(request.patient, services)
+    structural(request.patient, services)
     key = services.store.holder(unique_key("Patient", request.ins)) if request.ins else None
     known = gather.record_of(str(key), services.clock.now_ms(), services) if key else None
     if known is not None:
@@ -49,6 +49,7 @@ def open_dossier(call: Call, services: Services) -> Answer:
     decided = plan_opening(
         request, known.patient if known else None, consents, status, opener_of(call.caller, services)
     )
+    warnings = checked(request.patient, services)
     return _carried_out(call, decided, (*warnings, *decided.issues), services)
 
 

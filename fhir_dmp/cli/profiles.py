@@ -1,0 +1,51 @@
+"""`fhir-dmp profiles`: the conformance resources of this project, for other FHIR tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group("profiles")
+def command() -> None:
+    """List the profiles of this server, or write them as a FHIR package.
+
+    Example: fhir-dmp profiles package fhir-dmp.tgz
+    """
+
+
+@command.command("list")
+def list_() -> None:
+    """List the URL of every profile that the server can judge by, added packages included."""
+    from fhir_dmp import configuration, keyring, packages
+    from fhir_dmp.bootstrap import LiveProfiles
+
+    settings = configuration.load()
+    folder = packages.folder_of(settings, keyring.folder_of(settings))
+    for url in sorted(LiveProfiles(settings.canonical_base, folder)().urls()):
+        click.echo(url)
+
+
+@command.command("package")
+@click.argument("path", type=click.Path(path_type=Path), default=Path("fhir-dmp.tgz"))
+def package(path: Path) -> None:
+    """Write the profiles, extensions, value sets, search parameters and operations of this server as a package."""
+    from fhir_dmp import __version__, configuration, definitions, packages
+
+    settings = configuration.load()
+    resources = [*definitions.conformance(settings.canonical_base)]
+    guide = definitions.implementation_guide(settings.canonical_base, __version__, resources)
+    about = {
+        "name": guide["packageId"],
+        "version": guide["version"],
+        "canonical": settings.canonical_base,
+        "title": guide["title"],
+        "description": guide["description"],
+        "type": "IG",
+        "license": "Apache-2.0",
+        "fhirVersions": ["4.0.1"],
+        "dependencies": {"hl7.fhir.r4.core": "4.0.1"},
+    }
+    count = packages.write_package(path, about, [guide, *resources])
+    click.echo(f"{path}: {count} resources")
