@@ -15,10 +15,13 @@ import sys
 import threading
 import time
 from functools import cache
+from pathlib import Path
 
 _log = logging.getLogger("fhir_dmp.extraction")
 _HEAD = 8
 _CHUNK = 1 << 16
+#: By its path, because the working directory of a server may be anywhere; it imports nothing of this package.
+_PROGRAM = str(Path(__file__).with_name("pdf.py"))
 
 
 class _TooSlow(Exception):
@@ -69,8 +72,8 @@ class PdfReader:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(  # our own module, by the interpreter that runs us
-                [sys.executable, "-m", "fhir_dmp.extraction.pdf"],
+            self._process = subprocess.Popen(  # noqa: S603  # our own module, by the interpreter that runs us
+                [sys.executable, "-P", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
