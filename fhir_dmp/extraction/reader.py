@@ -38,6 +38,7 @@ class PdfReader:
         self._most_s = most_s
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
 
     def __call__(self, content: bytes) -> str:
         """Return the text, "" when there is none or when it cannot be had in time."""
@@ -70,6 +71,8 @@ class PdfReader:
         return self._receive(source, size, until).decode("utf-8", "replace")
 
     def _started(self) -> subprocess.Popen[bytes]:
+        if self._owner != os.getpid():  # we are a fork, and the process is our parent's
+            self._process, self._owner = None, os.getpid()
         if self._process is None or self._process.poll() is not None:
             self._end()
             self._process = subprocess.Popen(  # noqa: S603  # our own module, by the interpreter that runs us
@@ -107,6 +110,8 @@ class PdfReader:
         return bytes(found)
 
     def _end(self) -> None:
+        if self._owner != os.getpid():
+            return
         process, self._process = self._process, None
         if process is not None:
             process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import zlib
@@ -93,3 +94,14 @@ def test_it_reads_wherever_the_server_was_started(
     monkeypatch.delenv("PYTHONPATH", raising=False)
     (tmp_path / "pypdf.py").write_text("raise SystemExit")  # what lies there is not run
     assert "Ailleurs" in reader(pdf(["Ailleurs"]))
+
+
+def test_a_fork_has_a_process_of_its_own(reader: PdfReader) -> None:
+    assert "Avant" in reader(pdf(["Avant"]))
+    child = os.fork()
+    if child == 0:
+        found = reader(pdf(["Enfant"]))
+        reader.close()
+        os._exit(0 if "Enfant" in found else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert "Apres" in reader(pdf(["Apres"]))
