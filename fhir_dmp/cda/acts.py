@@ -236,6 +236,7 @@ def write_act(resource: Json, writer: Any) -> Element | None:
         return None
     writer.written.add(id(resource))
     element = _outer(shape, mapping, resource, writer)
+    framed_ = list(element)
     kept = kept_of(resource)
     said = _without_concern(resource)
     if mapping.negation.startswith("status=") and _is_negative(resource, mapping):
@@ -248,6 +249,8 @@ def write_act(resource: Json, writer: Any) -> Element | None:
         del said["verificationStatus"]
         element.extend(one for one in kept.pop("certainty", ()) if one is not None)
     element.extend(write_children(said, mapping, writer, kept))
+    if not shape:
+        _give_way(element, framed_)
     element.extend(one for one in kept.get(REST, ()) if one is not None)
     for child, relation in _parts_of(resource, mapping, writer):
         inner = write_act(child, writer)
@@ -256,6 +259,14 @@ def write_act(resource: Json, writer: Any) -> Element | None:
         else:
             writer.drop(child["resourceType"], "no statement of CDA says this")
     return element
+
+
+def _give_way(element: Element, framed_: Sequence[Element]) -> None:
+    """Take out what the frame said for want of something better."""
+    said = {name_of(child) for child in list(element)[len(framed_) :]}
+    for child in framed_:
+        if name_of(child) in said and name_of(child) != "templateId":
+            element.remove(child)
 
 
 def _mapping_of(resource: Json, shape: dict[str, list[str]], writer: Any) -> Mapping_ | None:
@@ -306,9 +317,20 @@ def _outer(shape: dict[str, list[str]], mapping: Mapping_, resource: Json, write
 def _all_hold(resource: Json, fixed: Any) -> bool:
     for where, value in fixed.items():
         found = get(resource, place(where))
-        if found != value and not (isinstance(found, list) and value in found):
+        if found != value and not any(_same_coding(one, value) for one in found or () if isinstance(found, list)):
             return False
     return True
+
+
+def _same_coding(one: Any, other: Any) -> bool:
+    """Say whether two concepts have the same first code; labels say nothing."""
+    ours, theirs = _first_code(one), _first_code(other)
+    return ours is not None and ours == theirs
+
+
+def _first_code(concept: Any) -> tuple[Any, Any] | None:
+    codings = concept.get("coding") if isinstance(concept, dict) else None
+    return (codings[0].get("system"), codings[0].get("code")) if codings else None
 
 
 def _is_negative(resource: Json, mapping: Mapping_) -> bool:

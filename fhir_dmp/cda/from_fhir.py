@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from lxml import etree
 
 from fhir_dmp.cda.acts import act_parts, wrapped_entries
+from fhir_dmp.cda.datatypes import instant
 from fhir_dmp.cda.elements import BOUND, first, make, name_of, sort, tag, tidy
 from fhir_dmp.cda.header import UNSTRUCTURED
 from fhir_dmp.cda.knowledge import Knowledge
@@ -25,6 +26,7 @@ from fhir_dmp.cda.narrative import generated
 from fhir_dmp.cda.places import EXTENSIONS
 from fhir_dmp.cda.reading import Reading
 from fhir_dmp.cda.rules import REST, kept_of, write_children
+from fhir_dmp.cda.scalars import back
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.errors import Issue, Unprocessable
 from fhir_dmp.fhir.resource import Json, Number
@@ -398,6 +400,8 @@ def _value(resource: Json) -> str:
 def _framed(document: Element, bundle: Json, composition: Json, writer: Writing) -> None:
     """Complete a header that comes from FHIR alone: what the CI-SIS fixes, and what it derives. [6.1, 6.3, 3.6]"""
     created = first(document, "effectiveTime")
+    if created is not None and len(created.get("value") or "") < _WITH_ZONE:
+        created.set("value", _whole(created.get("value") or "", writer.zone))
     present = {name_of(child) for child in document}
     if "confidentialityCode" not in present:
         document.append(
@@ -424,6 +428,14 @@ def _framed(document: Element, bundle: Json, composition: Json, writer: Writing)
     _main_act(document, composition, created, writer)
     if "componentOf" not in present:
         _stay(document, bundle, composition, writer)
+
+
+_WITH_ZONE = len("20260612103000+0200")
+
+
+def _whole(text: str, zone: tzinfo) -> str:
+    """Return a time with seconds and zone: a partial date begins with its first moment. [2.3]"""
+    return back(instant(text, zone)) or text
 
 
 def _parties(composition: Json, writer: Writing) -> list[tuple[Json, Json]]:

@@ -29,7 +29,7 @@ _SIMPLE = {
     "colgroup": "colgroup",
     "col": "col",
 }
-_STYLES = {"Bold": "b", "Italics": "i", "Underline": "u", "Emphasis": "em"}
+_STYLES = {"Bold": "b", "Italics": "i", "Emphasis": "em"}
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:|#)[^\s\"'<>\x00-\x20]*", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z][\w.\-]*")
 _LENGTH = re.compile(r"\d+(?:\.\d+)?%?")
@@ -42,7 +42,7 @@ def _read(elements: Sequence[Element], part: Part, reader: Any) -> Read | None:
     """text -> Narrative."""
     element = elements[0]
     body = _inner(element, reader).strip()
-    if not text_in(element) and "<img" not in body:
+    if not body or not (text_in(element) or "cda-media-" in body):
         return Read(None, False)
     language = element.get("language")
     mark = f" lang={quoteattr(language)}" if language else ""
@@ -107,7 +107,7 @@ def _attributes(html: str, element: Element, classes: list[str]) -> str:
     id_ = element.get("ID")
     if id_ and _NAME.fullmatch(id_):
         found.append(("id", id_))
-    if html not in ("b", "i", "u", "em") and element.get("styleCode") and not classes:
+    if html not in ("b", "i", "em") and element.get("styleCode") and not classes:
         classes = [f"cda-{_plain(style)}" for style in (element.get("styleCode") or "").split()]
     if classes:
         found.append(("class", " ".join(classes)))
@@ -116,6 +116,9 @@ def _attributes(html: str, element: Element, classes: list[str]) -> str:
         if value.isdigit() and int(value) > 0 and html in ("td", "th"):
             found.append((name, value))
     style = _style(element)
+    if "cda-Underline" in classes:
+        # FHIR has no element for it.
+        style = ";".join(filter(None, (style, "text-decoration:underline")))
     if style:
         found.append(("style", style))
     return "".join(f" {name}={quoteattr(value)}" for name, value in found)
@@ -171,7 +174,7 @@ def _media(element: Element, reader: Any) -> str:
 # --- back ----------------------------------------------------------------------------------------------------------
 
 _BACK = {html: name for name, html in _SIMPLE.items()}
-_BACK_STYLES = {html: style for style, html in _STYLES.items()} | {"strong": "Bold"}
+_BACK_STYLES = {html: style for style, html in _STYLES.items()} | {"strong": "Bold", "u": "Underline"}
 _BLOCKS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "address", "dt", "dd"})
 
 

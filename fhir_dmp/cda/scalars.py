@@ -723,7 +723,7 @@ def moment(element: Element | None, zone: tzinfo) -> tuple[str | None, bool]:
     found = date_time(text, zone) if text else None
     if found is not None and not _is_real(found):
         found = None
-    return found, bool(found) and bool(_EXACT_TIME.fullmatch(text)) and _back(found) == text
+    return found, bool(found) and bool(_EXACT_TIME.fullmatch(text)) and back(found) == text
 
 
 def _is_real(text: str) -> bool:
@@ -738,10 +738,10 @@ def _is_real(text: str) -> bool:
     return not text.startswith("0000")
 
 
-def _back(text: str | None) -> str:
+def back(text: str | None) -> str:
     """Return the TS of a FHIR date, dateTime or instant.
 
-    >>> _back("2024-01-06T11:36:23+01:00"), _back("2024-01"), _back("2024-01-06T11:36:23.5Z")
+    >>> back("2024-01-06T11:36:23+01:00"), back("2024-01"), back("2024-01-06T11:36:23.5Z")
     ('20240106113623+0100', '202401', '20240106113623+0000')
     """
     day, mark, time = (text or "").partition("T")
@@ -777,7 +777,7 @@ def read_time(elements: Sequence[Element], part: Part, reader: Reader) -> Read |
 
 def write_time(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
     """dateTime -> TS."""
-    return [make(name, {"value": _back(str(value))})]
+    return [make(name, {"value": back(str(value))})]
 
 
 def read_when(elements: Sequence[Element], part: Part, reader: Reader) -> Read | None:
@@ -839,7 +839,7 @@ def _other_bound(found: Json, width: Element) -> Json | None:
 def period_element(value: Json, name: str) -> Element:
     """Return the IVL_TS of a Period."""
     ends = [
-        make(tag_, {"value": _back(value[end])}) for end, tag_ in (("start", "low"), ("end", "high")) if value.get(end)
+        make(tag_, {"value": back(value[end])}) for end, tag_ in (("start", "low"), ("end", "high")) if value.get(end)
     ]
     return make(name, None, *ends)
 
@@ -848,8 +848,8 @@ def write_when(value: Any, part: Part, name: str, writer: Writer) -> list[Elemen
     """{DateTime} or {Period} -> IVL_TS."""
     for key in ("DateTime", "Instant", "Date"):
         if key in value:
-            return [make(name, {"value": _back(value[key])})]
-    return [period_element(value["Period"], name)] if value.get("Period") else []
+            return [make(name, {"value": back(value[key])})]
+    return write_period(value["Period"], part, name, writer) if value.get("Period") else []
 
 
 def read_period(elements: Sequence[Element], part: Part, reader: Reader) -> Read | None:
@@ -863,7 +863,13 @@ def read_period(elements: Sequence[Element], part: Part, reader: Reader) -> Read
 
 def write_period(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
     """Period -> IVL_TS."""
-    return [period_element(value, name)] if value.get("start") or value.get("end") else []
+    if not (value.get("start") or value.get("end")):
+        return []
+    element = period_element(value, name)
+    if part.options.get("typed"):
+        # Where times of several kinds may stand, the schema wants to know which one this is.
+        element.set(TYPE, "IVL_TS")
+    return [element]
 
 
 # --- value of any type ---------------------------------------------------------------------------------------------
@@ -910,7 +916,7 @@ def _plain(read: Read, element: Element) -> bool:
         return text == ("true" if value else "false")
     if isinstance(value, dict):
         return _number_text(value.get("value", "")) == text
-    return str(value) == text or _back(str(value)) == text
+    return str(value) == text or back(str(value)) == text
 
 
 def _guessed(element: Element) -> str | None:

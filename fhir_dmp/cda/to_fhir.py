@@ -19,6 +19,8 @@ from fhir_dmp.cda.rules import REST, read_children, source_extension
 from fhir_dmp.cda.xml import MAX_BYTES, Element, clinical_document, parse
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.ins_key import has_valid_key
+from fhir_dmp.terminology.national import INS_SYSTEMS
 
 SECTION = f"{EXTENSIONS}/cda-section"
 #: Of every document the same: not worth keeping.
@@ -56,6 +58,7 @@ def convert(document: Element, data: bytes, knowledge: Knowledge, zone: tzinfo) 
     keep: list[tuple[str, str]] = []
     mapping = knowledge.mappings["document"]
     reader.patient = _patient(document, reader)
+    _ins_key(document, reader)
     leftover = read_children(document, mapping, reader, root, keep)
     for child in leftover:
         name = name_of(child)
@@ -96,6 +99,13 @@ def _patient(document: Element, reader: Reading) -> str | None:
     read = read_value([role], rule.part, reader)
     del reader.issues[silent:]
     return read.value["reference"] if read is not None and read.value else None
+
+
+def _ins_key(document: Element, reader: Reading) -> None:
+    role = first(document, "recordTarget", "patientRole")
+    for one in children(role, "id") if role is not None else ():
+        if f"urn:oid:{one.get('root')}" in INS_SYSTEMS and not has_valid_key(one.get("extension") or ""):
+            reader.note(one, "The key of the INS is wrong.")
 
 
 def _completed(composition: Json, document: Element, zone: tzinfo) -> None:

@@ -69,6 +69,8 @@ def with_section(docref: Json, codes: Codes, base: str) -> Json:
     system = f"{base}/CodeSystem/mes-rubrique"
     section = section_of(docref, codes)
     meta = object_of(docref.get("meta"))
+    if section is None and "tag" not in meta:
+        return docref
     tags = [tag for tag in objects_of(meta.get("tag")) if tag.get("system") != system]
     if section is not None:
         tags.append({"system": system, "code": section})

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fhir_dmp.access.refusal import absent
+from fhir_dmp.documents.codes import with_section
 from fhir_dmp.documents.lifecycle import DELETED
 from fhir_dmp.errors import (
     BadRequest,
@@ -125,6 +126,7 @@ def _body(call: Call, payload: Payload, type_: str, services: Services) -> tuple
     refuse_subset(resource)
     if type_ == "DocumentReference":
         relative(resource, call.info.base)
+        resource = with_section(resource, services.documents.codes, services.documents.base)
     return resource, None
 
 

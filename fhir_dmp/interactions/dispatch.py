@@ -35,6 +35,7 @@ from fhir_dmp.interactions import (
     search,
     single,
     transaction,
+    unapplied,
 )
 from fhir_dmp.interactions.emergencies import count_emergency
 from fhir_dmp.interactions.exchange import Answer, Call
@@ -233,14 +234,25 @@ def _below_type(call: Call) -> UseCase:
         name, use_case = _INSTANCE_LEVEL.get(method, ("", read.read))
         if not name or name not in offered(path[0]):
             raise _not_allowed(call, allow_instance(path[0]))
-        return use_case
+        return _noting(use_case)
     if len(path) == 4 and path[2] == "_history":
-        return _only(call, "GET", read.vread)
+        return _only(call, "GET", _noting(read.vread))
     if len(path) == 3:
         return _only(call, "GET", compartment.search)
     if len(path) == 4 and path[3] == "_search":
         return _only(call, "POST", compartment.search)
     raise NotFound("Nothing is served at this URL.", code="not-supported")
+
+
+def _noting(use_case: UseCase) -> UseCase:
+    """Return a use case that takes no parameters but those of representation, and says which others it was given."""
+
+    def run(call: Call, services: Services) -> Answer:
+        told = unapplied.headers(call, unapplied.REPRESENTATION)
+        answer = use_case(call, services)
+        return replace(answer, headers=(*answer.headers, *told)) if told else answer
+
+    return run
 
 
 def _only(call: Call, method: str, use_case: UseCase) -> UseCase:

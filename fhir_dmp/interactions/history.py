@@ -10,7 +10,7 @@ from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.bundle import Entry, bundle
 from fhir_dmp.fhir.dates import instant, interval
 from fhir_dmp.fhir.links import on_the_wire
-from fhir_dmp.interactions import authorise, granular, masks, record, scoping
+from fhir_dmp.interactions import authorise, granular, masks, record, scoping, unapplied
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.search import PAGE, PAGE_TTL_MS, fingerprint
@@ -20,7 +20,7 @@ from fhir_dmp.search.cursor import Cursor, seal, unseal
 
 #: What narrows a history, and what concerns its representation only.
 _NARROWING = ("_count", "_since", "_at")
-_UNREPORTED = ("_format", "_pretty", "_sort")
+_UNREPORTED = ("_format", "_pretty", PAGE)
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -42,6 +42,7 @@ class _Ask:
 def history(call: Call, services: Services) -> Answer:
     """Return the versions of a resource, a type or everything as a history Bundle."""
     ask = _asked(call, services)
+    told = _unapplied(call)
     newest = current(call, services) if len(ask.scope) == 2 else None
     allowed = _allowed(call, ask.scope, newest, services)
     query = _query(ask, services)
@@ -58,7 +59,7 @@ def history(call: Call, services: Services) -> Answer:
         details=allowed.details,
     )
     record.keep(services, entry)
-    return Answer(body=body, headers=allowed.headers)
+    return Answer(body=body, headers=(*allowed.headers, *told))
 
 
 def kind_of(scope: tuple[str, ...]) -> str:
@@ -79,7 +80,7 @@ def _asked(call: Call, services: Services) -> _Ask:
     """Read the parameters, or unseal those of a paging link.
 
     Raises:
-        BadRequest: a paging link of something else, or with strict handling a parameter that is not offered.
+        BadRequest: a paging link of something else.
     """
     ask = _Ask(call.path[:-1], tuple(pair for pair in call.query if pair[0] in _NARROWING))
     pages = [value for name, value in call.query if name == PAGE]
@@ -88,12 +89,14 @@ def _asked(call: Call, services: Services) -> _Ask:
         if cursor.path != ask.path:
             raise BadRequest("The paging link belongs to another history.", code="value", expression=PAGE)
         return replace(ask, pairs=cursor.parameters, before=cursor.bound)
-    unknown = [name for name, _ in call.query if name not in (*_NARROWING, *_UNREPORTED)]
-    if unknown and call.info.strict:
-        raise BadRequest(
-            f"Unknown history parameter '{unknown[0][:60]}'.", code="not-supported", expression=unknown[0][:60]
-        )
     return ask
+
+
+def _unapplied(call: Call) -> Pairs:
+    """Return the header about parameters that mean nothing in a history; its only order is newest first."""
+    sorted_ = [value for name, value in call.query if name == "_sort"]
+    known = (*_NARROWING, *_UNREPORTED, *(("_sort",) if sorted_ == ["-_lastUpdated"] else ()))
+    return unapplied.headers(call, known)
 
 
 def _query(ask: _Ask, services: Services) -> HistoryQuery:

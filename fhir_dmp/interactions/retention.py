@@ -13,11 +13,12 @@ from datetime import date
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.dates import local_date
+from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions import gather
 from fhir_dmp.interactions.remembered import mark_of
 from fhir_dmp.interactions.services import Services
-from fhir_dmp.patients.retention import due_on, kept_since
+from fhir_dmp.patients.retention import closed_on, due_on, kept_since
 from fhir_dmp.ports import MARK, Claim, Commit, HistoryQuery, Key, Version
 from fhir_dmp.search.query import AnyTerm, Node, Search, SortKey, Term
 
@@ -39,6 +40,9 @@ def due(services: Services) -> Iterator[Due]:
     today = date.fromisoformat(local_date(services.clock.now_ms(), services.zone))
     years = services.settings.documents.retention_years
     for version in _all("Patient", Term("active=c:false"), services):
+        closed = closed_on(parse_stored(version.body))
+        if closed is None or due_on(closed, years) > today:
+            continue  # most of them, without a look at their Consents
         stored = gather.record_of(str(version.key), services.clock.now_ms(), services)
         if stored is None:
             continue

@@ -14,11 +14,9 @@ from fhir_dmp.interactions.exchange import Answer, Call, Payload
 from fhir_dmp.interactions.folders import left_behind
 from fhir_dmp.interactions.read import key_of
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.interactions.unapplied import REPRESENTATION
 from fhir_dmp.interactions.write import Plan, commit
 from fhir_dmp.ports import Key, Version
-
-#: Parameters that concern the form of the answer only.
-REPRESENTATION = frozenset({"_format", "_pretty", "_summary", "_elements"})
 
 
 def preconditions(call: Call) -> Preconditions:

@@ -23,7 +23,7 @@ from fhir_dmp.signin import accounts, browsers, tries
 from fhir_dmp.signin.browsers import Browser, Login
 from fhir_dmp.signin.desk import Desk
 from fhir_dmp.signin.texts import CODE_MAIL
-from fhir_dmp.signin.visits import Visit, note
+from fhir_dmp.signin.visits import Visit, note, told_of_sign_in
 
 ACR: Final = "mfa"
 _MAX_DEVICES: Final = 20
@@ -119,7 +119,8 @@ def _signed_in(account: Account, browser: Browser, desk: Desk, visit: Visit) -> 
         )
     now = desk.now_ms()
     login = Login(secrets.token_urlsafe(16), account, ACR, ("pwd", "otp"), auth_time_ms=now, since_ms=now)
-    note(desk, visit, person(account), "login", details=() if known else (("device", "new"),))
+    told = () if known else told_of_sign_in(desk, account, "new-device", visit)
+    note(desk, visit, person(account), "login", details=() if known else (("device", "new"),), notices=told)
     return browsers.signed_in(replace(browser, challenge=None), login, desk)
 
 
@@ -139,7 +140,9 @@ def person(account: Account, client: str = "") -> Caller:
 def _failed(login: str, account: Account | None, browser: Browser, desk: Desk, visit: Visit) -> Outcome:
     locked = tries.failed(login, visit.address, desk)
     who = person(account) if account else Caller(Actor.PATIENT, "unknown")
-    note(desk, visit, who, "login-failure", outcome="8", reason="locked" if locked else "credentials")
+    told = told_of_sign_in(desk, account, "locked", visit) if locked and account else ()
+    reason = "locked" if locked else "credentials"
+    note(desk, visit, who, "login-failure", outcome="8", reason=reason, notices=told)
     return Outcome.WRONG
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tests.benchmarks import (
+    converting,
     crashing,
     enforcing,
     feeding,
@@ -22,6 +23,8 @@ from tests.benchmarks import (
     starting,
     storing,
     submitting,
+    validating,
+    verifying,
 )
 
 
@@ -69,6 +72,13 @@ def group(context: click.Context, write: bool, folder: Path | None, rounds: int,
 def read(options: Options) -> None:
     """Read one document, against bare WSGI on the same server."""
     options.show(reading.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@click.pass_obj
+def validate(options: Options) -> None:
+    """Judge a document and a submission by their profiles, and compile every profile."""
+    options.show(validating.measure(options.command, rounds=options.rounds, seconds=options.seconds))
 
 
 @group.command()
@@ -158,6 +168,33 @@ def store(options: Options, documents: int, url: str | None) -> None:
 def crash(options: Options, kills: int, seed: int) -> None:
     """Kill the server under write load, and prove that nothing was lost."""
     options.show(crashing.measure(options.folder, options.command, rounds=kills, seconds=options.seconds, seed=seed))
+
+
+@group.command()
+@click.option("--entries", default=200_000, show_default=True, help="Records in the trail.")
+@click.option("--url", help="An empty store to measure instead of SQLite, such as mongodb://host/name.")
+@click.pass_obj
+def audit(options: Options, entries: int, url: str | None) -> None:
+    """Seal and verify an audit trail."""
+    options.show(verifying.measure(options.folder, options.command, entries=entries, url=url))
+
+
+@group.command()
+@click.option(
+    "--documents",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="A folder of CDA files, such as the public examples of the ANS.",
+)
+@click.option("--schema", type=click.Path(exists=True, path_type=Path), help="CDA_extended.xsd, to check what is made.")
+@click.option("--page", is_flag=True, help="Write docs/cda-coverage.md.")
+def cda(folder: Path, schema: Path | None, page: bool) -> None:
+    """Convert CDA files both ways: coverage, losses, validity, round trip, time and memory."""
+    text = converting.measure(folder, schema)
+    click.echo(text)
+    if page:
+        converting.PAGE.write_text(text, encoding="utf-8")
 
 
 @group.command("all")

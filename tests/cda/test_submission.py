@@ -44,6 +44,7 @@ def opened(data: bytes, ins: tuple[str, str] = INS) -> Record:
     return record
 
 
+@pytest.mark.statement("cda B34")
 @pytest.mark.parametrize("data", [LEVEL_1, LEVEL_3])
 def test_the_wrapped_file_is_accepted_and_its_bytes_are_untouched(data: bytes) -> None:
     plan = opened(data).plan(wrap(data, codes()), ADMIN, absent_targets=True)
@@ -58,6 +59,7 @@ def test_its_author_may_submit_it() -> None:
     assert [issue.details[0].code for issue in plan.replies[1].issues] == ["cible-inconnue"]
 
 
+@pytest.mark.statement("cda B42")
 def test_a_known_predecessor_is_superseded() -> None:
     record = opened(LEVEL_3)
     earlier = LEVEL_3.replace(b"2026-000318-2", b"2026-000318-0").replace(b'-1"', b'-none"')
@@ -67,6 +69,7 @@ def test_a_known_predecessor_is_superseded() -> None:
     assert record.held[f"DocumentReference/{first}"].resource["status"] == "superseded"
 
 
+@pytest.mark.statement("cda B23", "cda B27", "cda B30", "cda B31", "cda B32", "cda B34", "cda B35", "cda B44")
 def test_the_metadata_of_a_structured_document() -> None:
     _, document, binary = parts(LEVEL_3)
     assert document["masterIdentifier"] == {"system": "urn:oid:1.2.250.1.999.7.1", "value": "2026-000318-2"}
@@ -110,6 +113,7 @@ def test_the_metadata_of_a_structured_document() -> None:
     ]
 
 
+@pytest.mark.statement("cda B37", "cda B39")
 def test_people_structures_and_devices_are_contained_once() -> None:
     _, document, _ = parts(LEVEL_3)
     inside = {part["id"]: part for part in document["contained"]}
@@ -147,6 +151,7 @@ def test_the_submission_set_names_source_facility_and_recipient() -> None:
     assert set_["date"] == "2026-06-13T08:00:00Z"
 
 
+@pytest.mark.statement("cda B23", "cda B24", "cda B27")
 def test_an_unstructured_document_takes_its_format_from_its_body() -> None:
     _, document, _ = parts(LEVEL_1)
     assert document["content"][0]["format"]["code"] == "urn:ihe:iti:xds-sd:pdf:2008"

@@ -40,6 +40,7 @@ def contents(world: World) -> list[bytes]:
     return found
 
 
+@pytest.mark.statement("cda B43")
 def test_a_cda_comes_back_byte_for_byte(cli: CommandLine) -> None:
     for path in sorted(SAMPLES.glob("*.xml")):
         assert cli.imported("--open", path).counts["stored"] == 1

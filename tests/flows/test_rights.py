@@ -78,6 +78,26 @@ def test_an_authorisation_makes_the_search_succeed(world: World, dossier: Dossie
 
 
 @pytest.mark.statement("dmp-fhir 9.10/188")
+def test_a_professional_lists_the_dossiers_that_may_be_entered(world: World) -> None:
+    """TD0.4."""
+    me = "899700219209"
+    mine, ended, blocked, foreign = (Dossier.open(world, next_ins()) for _ in range(4))
+    client = world.doctor(me, samples.CLINIC)
+    for dossier in (mine, ended, blocked):
+        done(call(client, dossier, "dmp-autoriser"))
+    done(call(stranger(world), foreign, "dmp-autoriser"))
+    done(call(client, ended, "dmp-revoquer"))
+    done(call(blocked.holder, blocked, "dmp-bloquer", professionnel=identifier(me)))
+    for spelling in (f"{PROFESSIONAL}|{me}", f"https://rpps.esante.gouv.fr|{me[1:]}", me):
+        query = f"/Consent?actor.identifier={spelling}&category=autorisation-acces&status=active"
+        answer = client.get(query)
+        assert answer.status == 200, answer.body
+        assert [each["patient"]["identifier"]["value"] for each in answer.entries] == [mine.ins]
+    others = client.get(f"/Consent?actor.identifier={PROFESSIONAL}|{samples.OTHER_DOCTOR}&category=autorisation-acces")
+    assert others.status == 403 or others.entries == []
+
+
+@pytest.mark.statement("dmp-fhir 9.10/188")
 def test_a_patient_authorises_a_professional_or_a_structure_by_any_spelling(world: World, dossier: Dossier) -> None:
     id_ = dossier.submit()
     rpps = identifier(samples.OTHER_DOCTOR[1:], "https://rpps.esante.gouv.fr")

@@ -79,3 +79,18 @@ def test_a_section_sent_by_the_client_is_not_believed(world: World) -> None:
     profile = [f"{samples.PDSM}/pdsm-comprehensive-document-reference"]
     id_ = dossier.submit(meta={"profile": profile, "tag": [tag]}, content=next_content())
     assert [each["code"] for each in dossier.read(id_)["meta"]["tag"]] == ["comptes-rendus"]
+
+
+def test_a_document_that_an_operator_stores_has_its_section_too(world: World) -> None:
+    dossier = Dossier.open(world, next_ins())
+    stored = dossier.read(dossier.submit(content=next_content()))
+    kind = {"coding": [{"system": samples.LOINC, "code": "11502-2"}]}
+    bare = {name: part for name, part in stored.items() if name != "meta"} | {"id": "moved-here", "type": kind}
+    bare["masterIdentifier"] = {"system": "urn:ietf:rfc:3986", "value": "urn:oid:1.2.250.1.999.9.9.1"}
+    del bare["identifier"]
+    for expected in (201, 200):
+        answer = world.admin.put("/DocumentReference/moved-here", bare)
+        assert answer.status == expected, answer.body
+        assert [tag["code"] for tag in answer.json["meta"]["tag"]] == ["biologie"]
+    assert answer.json["meta"]["versionId"] == "1"
+    assert dossier.found(dossier.holder, "rubrique=biologie") == ["moved-here"]

@@ -346,3 +346,30 @@ def test_the_bodies_of_a_searchset_are_the_stored_bytes(admin: Client) -> None:
     admin.call("PUT", "/Observation/x", text.encode(), {"Content-Type": "application/fhir+json"})
     assert b'"value":7.100' in admin.get("/Observation").body
     assert b'<value value="7.100"/>' in admin.get("/Observation?_format=xml").body
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("below", ["", "/_history/1", "/_history"])
+def test_a_parameter_that_means_nothing_here_is_refused_or_told(admin: Client, method: str, below: str) -> None:
+    stored = made(admin, organization())
+    path = f"/{named(stored)}{below}"
+    if below and method != "GET":
+        return
+    body = stored if method == "PUT" else None
+    strict = admin.call(method, f"{path}?frob=1&a%22b=2&_pretty=true", body, {"Prefer": "handling=strict"})
+    assert (strict.status, strict.expressions) == (400, ["http.frob", "http.a?b"])
+    assert admin.get(f"/{named(stored)}").headers["ETag"] == 'W/"1"'
+    lenient = admin.call(method, f"{path}?frob=1&a%22b=2&_pretty=true", body)
+    assert lenient.status in (200, 204)
+    assert [part.partition(" was")[0] for part in lenient.headers["Warning"].split(", ")] == [
+        '199 fhir-dmp "The parameter frob',
+        '199 fhir-dmp "The parameter a?b',
+    ]
+
+
+def test_a_history_has_one_order_and_says_so(admin: Client) -> None:
+    path = f"/{named(made(admin, organization()))}/_history"
+    assert "Warning" not in admin.get(f"{path}?_sort=-_lastUpdated&_count=1", Prefer="handling=strict").headers
+    assert "_sort" in admin.get(f"{path}?_sort=_lastUpdated").headers["Warning"]
+    assert admin.get(f"{path}?_sort=_lastUpdated", Prefer="handling=strict").status == 400
+    assert admin.get(f"{path}?_list=1", Prefer="handling=strict").status == 400

@@ -202,7 +202,8 @@ def _found(call: Call, ask: Ask, wanted: Wanted, services: Services) -> tuple[Pa
             each=tuple((allowed | each).items()),
         )
     )
-    return page, scope.release(page.versions), scope.grounds.get(wanted.patient, ())
+    shown = [found for found in scope.release(page.versions) if authorise.may_read(call.caller, found[0], services)]
+    return page, shown, scope.grounds.get(wanted.patient, ())
 
 
 def _entry(call: Call, version: Version, body: bytes, mode: str) -> Entry:
