@@ -23,6 +23,7 @@ from tests.benchmarks import (
     starting,
     storing,
     submitting,
+    validating,
     verifying,
 )
 
@@ -71,6 +72,13 @@ def group(context: click.Context, write: bool, folder: Path | None, rounds: int,
 def read(options: Options) -> None:
     """Read one document, against bare WSGI on the same server."""
     options.show(reading.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@click.pass_obj
+def validate(options: Options) -> None:
+    """Judge a document and a submission by their profiles, and compile every profile."""
+    options.show(validating.measure(options.command, rounds=options.rounds, seconds=options.seconds))
 
 
 @group.command()
