@@ -61,11 +61,9 @@ from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
-from fhir_dmp.terminology.value_set import contains
 from fhir_dmp.upstream.fetch import Fetcher
 from fhir_dmp.validation.conformance import Profiles
 from fhir_dmp.validation.policy import Policy
-from fhir_dmp.validation.valuesets import LoadedValueSets
 
 #: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
 SEAL_LOOK_S = 1.0
@@ -322,7 +320,6 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         issuer=issuer,
         registry=profiles.registry().without(_switched_off(settings, profiles.base.structures)),
         structures=profiles.base.structures,
-        packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
@@ -382,14 +379,7 @@ class LiveProfiles:
     def _loaded(self) -> Profiles:
         added = [each for package in packages.added(self._folder) for each in package.resources]
         resources = [*definitions.conformance(self._canonical_base), *added]
-        return Profiles(self.base, resources, LoadedValueSets(self.base, resources, _in_packaged))
-
-
-def _in_packaged(url: str, system: str | None, code: str) -> bool | None:
-    """Ask the terminology that comes with the server."""
-    source = definitions.terminology()
-    found = source.value_set(url)
-    return None if found is None else contains(found, system, code, source)
+        return definitions.profiles(resources)
 
 
 def _unwitnessed(seal: Seal) -> None:

@@ -56,7 +56,7 @@ def _tell(path: Path, issues: tuple[Issue, ...], as_json: bool) -> None:
     from fhir_dmp.fhir.resource import dump
 
     if as_json:
-        click.echo(dump(operation_outcome(issues)))
+        click.echo(dump(operation_outcome(issues)).decode())
         return
     errors = sum(issue.severity in ("error", "fatal") for issue in issues)
     click.echo(f"{path}: {errors} errors, {len(issues) - errors} other remarks")

@@ -78,7 +78,8 @@ def decided(
     """
     facts = facts_of(patient, services)
     refs = own_refs(caller, services) if documents and not caller.is_admin else _NOBODY
-    return services.entries.enter(caller, op, facts, services.access, documents=documents, own_refs=refs), facts
+    now = services.clock.now_ms()
+    return services.entries.enter(caller, op, facts, services.access, now, documents=documents, own_refs=refs), facts
 
 
 def _facts(patient: str, now_ms: int, services: Services) -> PatientFacts:

@@ -21,7 +21,7 @@ from fhir_dmp.interactions.operations.dmp_ouvrir import opener_of
 from fhir_dmp.interactions.remembered import mark_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.submit import all_versions
-from fhir_dmp.interactions.write import Plan, checked, commit
+from fhir_dmp.interactions.write import Plan, checked, commit, structural
 from fhir_dmp.patients.dossier import Status
 from fhir_dmp.patients.ins import ins_of
 from fhir_dmp.patients.population import Campaign, Decided, State, decide
@@ -99,7 +99,7 @@ def _decided(call: Call, person: Person, campaign: Campaign, services: Services)
             raise person.error
         if person.patient.get("resourceType") != "Patient":
             raise BadRequest("Each line holds one Patient (FR Core Patient INS).", code="structure")
-        checked(person.patient, services)
+        structural(person.patient, services)
         sequence = services.store.sequence()
         ins = ins_of(person.patient)
         key = services.store.holder(unique_key("Patient", ins)) if ins else None
@@ -107,6 +107,8 @@ def _decided(call: Call, person: Person, campaign: Campaign, services: Services)
         held, consents = (known.patient, [each.resource for each in known.consents]) if known else (None, [])
         status = known.facts.dossier if known else Status.NONE
         decided = decide(person.patient, held, consents, status, campaign, opener_of(call.caller, services))
+        if decided.drafts:
+            checked(person.patient, services)  # after the identity rules, whose refusals have words of their own
     except StoreUnavailable:
         raise
     except DmpError as error:

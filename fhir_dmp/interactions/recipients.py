@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from hashlib import sha256
 
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.identity import accounts
+from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions import gather
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.telling import KEPT_SECRET
@@ -18,6 +21,8 @@ from fhir_dmp.ports import Notice, StateRecord
 #: Lasting refusals after which an address is not written to any more.
 BOUNCES = 3
 _KIND = "notice-address"
+#: Kind of the records of local accounts in the state store (fhir_dmp/signin).
+_ACCOUNT = "account"
 _LANGUAGES = ("fr", "en")
 
 
@@ -56,8 +61,22 @@ def recipients_of(notice: Notice, services: Services) -> Addressed:
     else:
         people = [stored.patient.resource]
     found = {address: _recipient(person, address) for person in people if (address := _address(person))}
+    if not found and not _is_minor(stored.facts, services):
+        found = _account(notice.patient, stored.patient.resource, services)
     usable = tuple(each for address, each in found.items() if bounces(address, services) < BOUNCES)
     return Addressed(usable, "" if usable else "no-address")
+
+
+def _account(patient: str, person: Json, services: Services) -> dict[str, Recipient]:
+    """Return the address of the holder's own account, where the record has none."""
+    tag = f"patient:{patient.partition('/')[2]}"
+    for each in services.store.state.listed(_ACCOUNT, services.clock.now_ms(), tag=tag, count=20):
+        account = accounts.from_json(json.loads(each.body))
+        own = any(one.actor is Actor.PATIENT and tag == f"patient:{one.patient}" for one in account.profiles)
+        address = _address({"telecom": [{"system": "email", "value": account.email}]})
+        if own and address and not account.disabled:
+            return {address: _recipient(person, address)}
+    return {}
 
 
 def _is_minor(facts: PatientFacts, services: Services) -> bool:

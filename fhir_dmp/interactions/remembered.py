@@ -31,8 +31,10 @@ MATRIX_KEY = Key("Library", "habilitation-matrix")
 MATRIX = "facts:matrix"
 _DIRECTORY_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Person"})
 _RECORD_TYPES = frozenset({"Consent", "CareTeam", "RelatedPerson"})
-#: Decisions are cached no longer than this, whatever the marks say (security 5.9).
-MAX_AGE_MS = 5000
+#: Decisions are remembered no longer than this, whatever the marks say (security 5.9).
+DECISION_MAX_AGE_MS = 5000
+#: Facts, whose marks every request looks at, stay longer: far below the time after which stores forget marks.
+MAX_AGE_MS = 60_000
 
 T = TypeVar("T")
 
@@ -153,28 +155,40 @@ def _stamps(marks: Sequence[str], seen: dict[str, int], store: ResourceStore) ->
 class DecisionCache:
     """Decisions on entering records, and the filters that say the same.
 
-    Each is remembered as long as all that it follows from is the very same object: decisions are pure, and facts carry
-    their own moment, so identity says more than any comparison could. An entry holds those objects, so no others can
-    have got their addresses meanwhile.
+    Each is remembered, for DECISION_MAX_AGE_MS at most, as long as all that it follows from is the very same object:
+    decisions are pure, and facts carry their own moment, so identity says more than any comparison could. An entry
+    holds those objects, so no others can have got their addresses meanwhile.
     """
 
     def __init__(self, size: int = 4_000) -> None:
         self._size = size
-        self._known: dict[tuple[int, int, Op, bool], tuple[Caller, PatientFacts, frozenset[str], Decision]] = {}
+        self._known: dict[tuple[int, int, Op, bool], tuple[Caller, PatientFacts, frozenset[str], int, Decision]] = {}
         self._filters: dict[tuple[int, int, bool], tuple[Caller, Decision, Matrix, Node]] = {}
 
     def enter(
-        self, caller: Caller, op: Op, facts: PatientFacts, rules: Rules, *, documents: bool, own_refs: frozenset[str]
+        self,
+        caller: Caller,
+        op: Op,
+        facts: PatientFacts,
+        rules: Rules,
+        now_ms: int,
+        *,
+        documents: bool,
+        own_refs: frozenset[str],
     ) -> Decision:
         """Return what `decide.enter` says."""
         key = (id(caller), id(facts), op, documents)
         known = self._known.get(key)
-        if known is not None and known[0] is caller and known[1] is facts and known[2] == own_refs:
-            return known[3]
+        if (
+            known is not None
+            and (known[0] is caller and known[1] is facts and known[2] == own_refs)
+            and known[3] <= now_ms < known[3] + DECISION_MAX_AGE_MS
+        ):
+            return known[4]
         decision = enter(caller, op, facts, rules, documents=documents, own_refs=own_refs)
         if len(self._known) >= self._size:
             self._known.clear()
-        self._known[key] = (caller, facts, own_refs, decision)
+        self._known[key] = (caller, facts, own_refs, now_ms, decision)
         return decision
 
     def restrict(

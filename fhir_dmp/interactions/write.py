@@ -55,13 +55,13 @@ class Plan:
     requires: tuple[Require, ...] = ()
 
 
-def index_terms(resource: Json, services: Services, drafts: Drafts = MappingProxyType({})) -> Terms:
+def index_terms(resource: Json, services: Services, drafts: Drafts | None = MappingProxyType({})) -> Terms:
     """Return what the stores index of a resource: search terms, access terms, unique business keys.
 
-    drafts: contents that the same commit brings.
+    drafts: contents that the same commit brings; None: the words of contents are not needed.
     """
     is_document = resource["resourceType"] == "DocumentReference"
-    content = words_of(resource, drafts, services) if is_document else ""
+    content = words_of(resource, drafts, services) if is_document and drafts is not None else ""
     terms = terms_of(resource, services.registry, base=services.base, zone=services.zone, content=content)
     keys = uniques(resource)
     extra = access_terms(resource) if is_document else derived_terms(resource)
@@ -166,12 +166,13 @@ def conforming(drafts: Sequence[Draft], services: Services) -> None:
 
 #: Statements of PDSm that this record does not insist on: authors may be references to stored resources, and a FHIR
 #: document has neither hash nor size (of other contents the documents room wants both); a submission set that was
-#: stored may be retired. [dmp-fhir 4.3, 4.7, 10 rows 11, 24]
+#: stored may be retired; XDS-France lets a patient or a device authenticate. [dmp-fhir 4.3, 4.7, 10 rows 11, 24]
 _LENIENT = frozenset(
     {
         (COMPREHENSIVE, "DocumentReference.contained#min"),
         (COMPREHENSIVE, "DocumentReference.content.attachment.hash#min"),
         (COMPREHENSIVE, "DocumentReference.content.attachment.size#min"),
+        (COMPREHENSIVE, "DocumentReference.authenticator#targetProfile"),
         (SUBMISSION_SET, "List.contained#min"),
         (SUBMISSION_SET, "List.status#fixed"),
     }

@@ -23,10 +23,12 @@ from fhir_dmp.signin import accounts, browsers, tries
 from fhir_dmp.signin.browsers import Browser, Login
 from fhir_dmp.signin.desk import Desk
 from fhir_dmp.signin.texts import CODE_MAIL
-from fhir_dmp.signin.visits import Visit, note
+from fhir_dmp.signin.visits import Visit, note, told_of_sign_in
 
 ACR: Final = "mfa"
 _MAX_DEVICES: Final = 20
+#: Kind of the records that count the tries of one code.
+_TRIES: Final = "code-tries"
 
 
 class Outcome(StrEnum):
@@ -52,7 +54,6 @@ def first(login: str, password: str, browser: Browser, desk: Desk, visit: Visit)
         "login": account.login,
         "second": account.second.value,
         "until_ms": desk.now_ms() + values.CODE_LIFE_MS,
-        "tries": 0,
         "salt": secrets.token_urlsafe(16),
         "digest": "",
     }
@@ -82,15 +83,15 @@ def second(typed: str, browser: Browser, desk: Desk, visit: Visit) -> tuple[Outc
     account = accounts.get(challenge["account"], desk)
     if account is None or account.disabled or desk.now_ms() >= challenge["until_ms"]:
         return Outcome.EXPIRED, _forget(browser, desk)
-    # Counted before it is checked: tries that come together do not get more than five between them.
+    # Counted before it is checked, under the name of this one code: tries that come together, from however many
+    # copies of the cookie, do not get more than five between them. The count is left to expire after the code.
     counted = desk.change(
-        "code-tries", browser.key, values.CODE_LIFE_MS, lambda old: {"tries": int(old.get("tries", 0)) + 1}
+        _TRIES, secret_key(challenge["salt"]), 2 * values.CODE_LIFE_MS, lambda old: {"tries": old.get("tries", 0) + 1}
     )
     if counted is None or counted["tries"] > values.TRIES:
         return Outcome.LOCKED, _forget(browser, desk)
     if not _is_right(typed, challenge, account, desk):
         return _failed(account.login, account, browser, desk, visit), browser
-    desk.state.remove("code-tries", browser.key)
     return Outcome.SIGNED_IN, _signed_in(account, browser, desk, visit)
 
 
@@ -119,7 +120,8 @@ def _signed_in(account: Account, browser: Browser, desk: Desk, visit: Visit) -> 
         )
     now = desk.now_ms()
     login = Login(secrets.token_urlsafe(16), account, ACR, ("pwd", "otp"), auth_time_ms=now, since_ms=now)
-    note(desk, visit, person(account), "login", details=() if known else (("device", "new"),))
+    told = () if known else told_of_sign_in(desk, account, "new-device", visit)
+    note(desk, visit, person(account), "login", details=() if known else (("device", "new"),), notices=told)
     return browsers.signed_in(replace(browser, challenge=None), login, desk)
 
 
@@ -139,12 +141,13 @@ def person(account: Account, client: str = "") -> Caller:
 def _failed(login: str, account: Account | None, browser: Browser, desk: Desk, visit: Visit) -> Outcome:
     locked = tries.failed(login, visit.address, desk)
     who = person(account) if account else Caller(Actor.PATIENT, "unknown")
-    note(desk, visit, who, "login-failure", outcome="8", reason="locked" if locked else "credentials")
+    told = told_of_sign_in(desk, account, "locked", visit) if locked and account else ()
+    reason = "locked" if locked else "credentials"
+    note(desk, visit, who, "login-failure", outcome="8", reason=reason, notices=told)
     return Outcome.WRONG
 
 
 def _forget(browser: Browser, desk: Desk) -> Browser:
-    desk.state.remove("code-tries", browser.key)
     return browsers.keep(replace(browser, challenge=None), desk)
 
 

@@ -8,10 +8,13 @@ from typing import Final
 
 from fhir_dmp.audit.build import audit_record
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.identity.accounts import Account
 from fhir_dmp.identity.caller import Actor, Caller, Scope
 from fhir_dmp.interactions import record
 from fhir_dmp.interactions.exchange import Answer, Call, Payload
-from fhir_dmp.ports import RequestInfo
+from fhir_dmp.interactions.telling import notice
+from fhir_dmp.notices.events import Event
+from fhir_dmp.ports import Commit, Notice, RequestInfo
 from fhir_dmp.signin.desk import Desk
 
 #: The authorization server itself, for what it keeps in the record: directory entries, agreements to applications.
@@ -68,8 +71,9 @@ def note(
     outcome: str = "0",
     reason: str | None = None,
     details: Sequence[tuple[str, str]] = (),
+    notices: Sequence[Notice] = (),
 ) -> None:
-    """Commit one audit record of this visit; `kind` is a row of audit/events.toml.
+    """Commit one audit record of this visit, with what people are told of it; `kind` is a row of audit/events.toml.
 
     Raises:
         Unavailable: the trail cannot be written, so nothing may go on.
@@ -86,4 +90,17 @@ def note(
         patient=patient,
         details=tuple(details),
     )
-    record.keep(desk.services, kept)
+    if notices:
+        desk.services.store.commit(Commit(audit=(kept,), notices=tuple(notices)))
+    else:
+        record.keep(desk.services, kept)
+
+
+def told_of_sign_in(desk: Desk, account: Account, cause: str, visit: Visit) -> tuple[Notice, ...]:
+    """Return the notices that something about signing in needs attention (N9): to the holder of the own record.
+
+    cause: what happened; with the moment it makes the notice one of its kind.
+    """
+    own = [f"Patient/{each.patient}" for each in account.profiles if each.actor is Actor.PATIENT]
+    made = (cause, account.id, visit.request_id, str(desk.now_ms()))
+    return tuple(notice(Event.SIGN_IN, patient, made, desk.services) for patient in own)

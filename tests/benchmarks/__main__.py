@@ -23,6 +23,8 @@ from tests.benchmarks import (
     starting,
     storing,
     submitting,
+    validating,
+    verifying,
 )
 
 
@@ -70,6 +72,13 @@ def group(context: click.Context, write: bool, folder: Path | None, rounds: int,
 def read(options: Options) -> None:
     """Read one document, against bare WSGI on the same server."""
     options.show(reading.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@click.pass_obj
+def validate(options: Options) -> None:
+    """Judge a document and a submission by their profiles, and compile every profile."""
+    options.show(validating.measure(options.command, rounds=options.rounds, seconds=options.seconds))
 
 
 @group.command()
@@ -159,6 +168,15 @@ def store(options: Options, documents: int, url: str | None) -> None:
 def crash(options: Options, kills: int, seed: int) -> None:
     """Kill the server under write load, and prove that nothing was lost."""
     options.show(crashing.measure(options.folder, options.command, rounds=kills, seconds=options.seconds, seed=seed))
+
+
+@group.command()
+@click.option("--entries", default=200_000, show_default=True, help="Records in the trail.")
+@click.option("--url", help="An empty store to measure instead of SQLite, such as mongodb://host/name.")
+@click.pass_obj
+def audit(options: Options, entries: int, url: str | None) -> None:
+    """Seal and verify an audit trail."""
+    options.show(verifying.measure(options.folder, options.command, entries=entries, url=url))
 
 
 @group.command()

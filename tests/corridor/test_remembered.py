@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fhir_dmp.interactions.remembered import DIRECTORY, MAX_AGE_MS, FactsCache, mark_of, marks_of
+from fhir_dmp.access.decision import Decision, Op
+from fhir_dmp.interactions.remembered import DIRECTORY, MAX_AGE_MS, DecisionCache, FactsCache, mark_of, marks_of
 from fhir_dmp.ports import MARK, Claim, Commit, Key, Write
 from fhir_dmp.search.query import PLUS_INFINITY
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.store.memory import MemoryStore
+from tests.access.people import RULES, facts, ps
 
 MARKS = ("m", "n")
 
@@ -36,13 +38,27 @@ def test_a_value_stays_until_one_of_its_marks_moves() -> None:
     assert [cache.get("k", MARKS, store, now, load) for now in (5, 6)] == [2, 2]
 
 
-def test_a_value_stays_no_longer_than_it_says_and_never_longer_than_five_seconds() -> None:
+def test_a_value_stays_no_longer_than_it_says_and_never_longer_than_a_minute() -> None:
     store, cache, load = MemoryStore(), FactsCache(), Loading(until_ms=100)
     assert [cache.get("k", MARKS, store, now, load) for now in (1, 99)] == [1, 1]
     load.until_ms = PLUS_INFINITY
     assert [cache.get("k", MARKS, store, now, load) for now in (100, 99 + MAX_AGE_MS)] == [2, 2]
     assert cache.get("k", MARKS, store, 100 + MAX_AGE_MS, load) == 3
     assert cache.get("k", MARKS, store, 50, load) == 4  # a clock that was set back
+
+
+def test_a_decision_is_made_again_after_five_seconds() -> None:
+    decisions, known, caller = DecisionCache(), facts(), ps()
+
+    def decided(now_ms: int) -> Decision:
+        return decisions.enter(caller, Op.READ, known, RULES, now_ms, documents=True, own_refs=frozenset())
+
+    first = decided(1_000)
+    assert decided(5_999) is first
+    again = decided(6_000)
+    assert again == first
+    assert again is not first
+    assert decided(5_999) is not again  # a clock that was set back
 
 
 def test_within_a_request_a_value_is_checked_once_and_again_after_its_own_commit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from fhir_dmp.identity.caller import Mode
+from fhir_dmp.identity.accounts import Account, AccountClass, Profile, SecondFactor, to_json
+from fhir_dmp.identity.caller import Actor, Mode
 from fhir_dmp.interactions import delivering, preferences
 from fhir_dmp.interactions.delivering import deliver
 from fhir_dmp.interactions.told import Told
 from fhir_dmp.mail.smtp import smtp_of
 from fhir_dmp.notices.events import Event, Way
 from fhir_dmp.notices.schedule import DAY_MS
-from fhir_dmp.ports import Commit
+from fhir_dmp.ports import Commit, StateRecord
 from tests import samples
 from tests.flows.acts import call, done, motive
 from tests.flows.steps import Dossier, next_ins, next_oid
@@ -354,6 +356,22 @@ def test_too_many_messages_in_a_day_wait_for_the_digest(reachable: Dossier, mail
     send(world, mailbox)
     assert len(received(mailbox, reachable)) == 11
     assert queued(reachable) == []
+
+
+def test_a_holder_without_address_in_the_record_is_told_at_the_one_of_the_account(
+    world: World, mailbox: Mailbox
+) -> None:
+    dossier = reachable_in(world, telecom=[{"system": "phone", "value": "+33 1 99 00 12 34"}])
+    account = Account(
+        id=f"account-{dossier.id}", login=dossier.ins, kind=AccountClass.PATIENT, subject=f"sub-{dossier.id}",
+        password="", second=SecondFactor.EMAIL, email=f"compte.{dossier.ins}@example.org",
+        profiles=(Profile(Actor.PATIENT, dossier.id, "Anouk", "Patient/x"),),
+    )  # fmt: skip
+    kept = StateRecord("account", account.id, json.dumps(to_json(account)), tags=(f"patient:{dossier.id}",))
+    world.services.store.state.put(kept, world.clock.time_ms)
+    world.doctor().get(f"/DocumentReference?{dossier.criterion}")
+    send(world, mailbox)
+    assert mailbox.recipients == [account.email]
 
 
 @pytest.mark.statement("security N-10")

@@ -9,6 +9,7 @@ import pytest
 
 from fhir_dmp.identity.accounts import totp_now
 from fhir_dmp.signin import accounts
+from tests import samples
 from tests.mail.server import Mailbox, running
 from tests.signin.browser import Browser, Page
 from tests.signin.scene import LPS, PASSWORD, Scene, make_scene
@@ -167,3 +168,25 @@ def test_a_time_based_code_is_known_to_the_operator_only_by_command(scene: Scene
     account = accounts.of_login("anouk", scene.desk)
     assert account is not None
     assert len(totp_now(account, scene.world.clock.now_ms())) == 6
+
+
+@pytest.mark.statement("security N-9")
+def test_a_new_device_and_a_lock_are_told_to_the_holder_and_a_known_device_is_not(scene: Scene) -> None:
+    def told() -> int:
+        patient = f"Patient/{scene.world.patients[samples.ANOUK]}"
+        waiting = scene.desk.services.store.outbox.inbox(patient, 100)
+        return len([each for each in waiting if each.notice.event == "N9"])
+
+    for agent, expected in (("first", 1), ("first", 1), ("second", 2)):
+        browser, page = begin(scene)
+        browser.headers["User-Agent"] = agent
+        page = browser.submit(page, login="anouk", password=PASSWORD)
+        browser.submit(page, code=scene.code_of("anouk"))
+        assert told() == expected
+    browser, page = begin(scene)
+    for _ in range(7):
+        browser.submit(page, login="anouk", password="wrong")
+    assert told() == 3
+    for _ in range(7):
+        browser.submit(page, login="nobody", password="wrong")
+    assert told() == 3

@@ -9,14 +9,13 @@ import pytest
 
 from fhir_dmp import definitions
 from fhir_dmp.errors import Issue
-from fhir_dmp.validation.conformance import Profiles
 from fhir_dmp.validation.findings import Enough
 from fhir_dmp.validation.run import Run, entries_at_hand
 from tests.validation import mutants
 from tests.validation.mutants import Json, Maker
 
 RESOURCES = list(definitions.conformance(folders=("structure-definitions", "value-sets", "code-systems")))
-PROFILES = Profiles(definitions.base(), RESOURCES)
+PROFILES = definitions.profiles(RESOURCES)
 mutants.LOADED.extend(RESOURCES)
 URLS = [each["url"] for each in RESOURCES if each["resourceType"] == "StructureDefinition"]
 
