@@ -72,6 +72,7 @@ def _refuse_unusable(package: Package) -> None:
         ClickException: a search parameter cannot be used.
     """
     from fhir_dmp import definitions
+    from fhir_dmp.fhir.path import compile_path
 
     for each in package.resources:
         if each["resourceType"] == "SearchParameter":

@@ -8,11 +8,9 @@ from contextlib import suppress
 import pytest
 
 from fhir_dmp import definitions
-from fhir_dmp.bootstrap import in_packaged
 from fhir_dmp.errors import Issue
 from fhir_dmp.validation.findings import Enough
 from fhir_dmp.validation.run import Run, entries_at_hand
-from fhir_dmp.validation.valuesets import LoadedValueSets
 from tests.validation import mutants
 from tests.validation.mutants import Json, Maker
 
