@@ -211,6 +211,7 @@ def _negated(act: Element, mapping: Mapping_, resource: Json, keep: list[tuple[s
 _CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 _OVER = frozenset({"resolved", "remission", "inactive"})
 IMPLIED_STATUS = "implied-status"
+_IMPLIED = ((_CLINICAL, "resolved"), (_CLINICAL, "inactive"))
 
 
 def _ended(resource: Json, keep: list[tuple[str, str]]) -> None:
@@ -224,8 +225,7 @@ def _ended(resource: Json, keep: list[tuple[str, str]]) -> None:
     resource["clinicalStatus"] = {
         "coding": [{"system": _CLINICAL, "code": "inactive" if said else "resolved"}, *others]
     }
-    if not said:
-        keep.append((IMPLIED_STATUS, ""))
+    keep.append((IMPLIED_STATUS, ""))
 
 
 def _says_none(resource: Json) -> bool:
@@ -269,8 +269,9 @@ def write_act(resource: Json, writer: Any) -> Element | None:
     if mapping.negation == "refuted" and _is_negative(resource, mapping):
         del said["verificationStatus"]
         element.extend(one for one in kept.pop("certainty", ()) if one is not None)
-    if IMPLIED_STATUS in kept and said.get("clinicalStatus") == {"coding": [{"system": _CLINICAL, "code": "resolved"}]}:
+    if IMPLIED_STATUS in kept and _first_code(said.get("clinicalStatus")) in _IMPLIED:
         del said["clinicalStatus"]
+        element.extend(one for one in kept.pop("clinical-status", ()) if one is not None)
     element.extend(write_children(said, mapping, writer, kept))
     if not shape:
         _give_way(element, framed_)
