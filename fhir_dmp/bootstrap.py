@@ -67,6 +67,8 @@ from fhir_dmp.validation.policy import Policy
 
 #: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
 SEAL_LOOK_S = 1.0
+#: How often expired codes, assertions and logins are removed, in s.
+SWEEP_S = 60.0
 
 
 class SystemClock:
@@ -261,9 +263,14 @@ class Wired(Services):
         return Sealer(self.store.ledger, self.checkpoint_keys, self.clock, every_ms, keep)
 
     def start(self) -> None:
-        """Begin the work that goes on beside requests: sealing the audit trail."""
+        """Begin the work that goes on beside requests: sealing the audit trail, forgetting what has expired."""
         sealer = self.sealer
         self.beside.append(Repeating("audit-seal", sealer.run, SEAL_LOOK_S))
+        self.beside.append(Repeating("state-sweep", self.sweep_state, SWEEP_S))
+
+    def sweep_state(self) -> int:
+        """Remove what the authorization server need not remember any more; return how much it was."""
+        return self.store.state.sweep(self.clock.now_ms())
 
     def close(self) -> None:
         """Write what waits, seal the trail, and release the store."""

@@ -107,8 +107,7 @@ def _decided(call: Call, person: Person, campaign: Campaign, services: Services)
         held, consents = (known.patient, [each.resource for each in known.consents]) if known else (None, [])
         status = known.facts.dossier if known else Status.NONE
         decided = decide(person.patient, held, consents, status, campaign, opener_of(call.caller, services))
-        if decided.drafts:
-            checked(person.patient, services)  # after the identity rules, whose refusals have words of their own
+        checked(person.patient, services)
     except StoreUnavailable:
         raise
     except DmpError as error:
