@@ -61,14 +61,14 @@ from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.signin.desk import Desk
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
-from fhir_dmp.terminology.value_set import contains
 from fhir_dmp.upstream.fetch import Fetcher
 from fhir_dmp.validation.conformance import Profiles
 from fhir_dmp.validation.policy import Policy
-from fhir_dmp.validation.valuesets import LoadedValueSets
 
 #: How often the trail is looked at, in s; seals follow audit.seal_every_s, or a thousand records.
 SEAL_LOOK_S = 1.0
+#: How often expired codes, assertions and logins are removed, in s.
+SWEEP_S = 60.0
 
 
 class SystemClock:
@@ -263,9 +263,14 @@ class Wired(Services):
         return Sealer(self.store.ledger, self.checkpoint_keys, self.clock, every_ms, keep)
 
     def start(self) -> None:
-        """Begin the work that goes on beside requests: sealing the audit trail."""
+        """Begin the work that goes on beside requests: sealing the audit trail, forgetting what has expired."""
         sealer = self.sealer
         self.beside.append(Repeating("audit-seal", sealer.run, SEAL_LOOK_S))
+        self.beside.append(Repeating("state-sweep", self.sweep_state, SWEEP_S))
+
+    def sweep_state(self) -> int:
+        """Remove what the authorization server need not remember any more; return how much it was."""
+        return self.store.state.sweep(self.clock.now_ms())
 
     def close(self) -> None:
         """Write what waits, seal the trail, and release the store."""
@@ -322,7 +327,6 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         issuer=issuer,
         registry=profiles.registry().without(_switched_off(settings, profiles.base.structures)),
         structures=profiles.base.structures,
-        packaged=definitions.terminology(),
         documents=_document_rules(settings, base, ins),
         started_matrix=_matrix(settings),
         access=AccessRules.of(settings, zone),
@@ -382,14 +386,7 @@ class LiveProfiles:
     def _loaded(self) -> Profiles:
         added = [each for package in packages.added(self._folder) for each in package.resources]
         resources = [*definitions.conformance(self._canonical_base), *added]
-        return Profiles(self.base, resources, LoadedValueSets(self.base, resources, in_packaged))
-
-
-def in_packaged(url: str, system: str | None, code: str) -> bool | None:
-    """Ask the terminology that comes with the server."""
-    source = definitions.terminology()
-    found = source.value_set(url)
-    return None if found is None else contains(found, system, code, source)
+        return definitions.profiles(resources)
 
 
 def _unwitnessed(seal: Seal) -> None:

@@ -14,8 +14,10 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import TABLE, Structures
 from fhir_dmp.search.parameters import Registry, build_registry
 from fhir_dmp.terminology.codes import Codes
+from fhir_dmp.terminology.loaded import Loaded
 from fhir_dmp.terminology.packaged import Packaged, packaged
 from fhir_dmp.validation.base import DEFINITIONS, Base
+from fhir_dmp.validation.conformance import Profiles
 
 _PACKAGE = Path(__file__).resolve().parent
 _PACKAGED = _PACKAGE / "_data"
@@ -114,6 +116,12 @@ def implementation_guide(canonical_base: str, version: str, resources: Iterable[
 def base() -> Base:
     """Return the definitions of R4 that validation needs."""
     return Base(Structures(load_json(TABLE)), load_json(DEFINITIONS))
+
+
+def profiles(resources: Iterable[Json]) -> Profiles:
+    """Return these conformance resources, ready to judge by, with the terminology that comes with the server."""
+    listed = list(resources)
+    return Profiles(base(), listed, Loaded(listed, terminology()))
 
 
 @cache

@@ -127,6 +127,9 @@ class Security:
     local_professionals: bool = _setting(
         False, "let professionals sign in with local accounts, without Pro Santé Connect (demonstrations)"
     )
+    registration_token: str = _setting(
+        "", "initial access token of /auth/register (RFC 7591); empty: nobody registers there", secret=True
+    )
     refresh_grace_s: int = _setting(
         0, "for how many seconds (at most 10) a replaced refresh token still gives its successor"
     )

@@ -25,7 +25,8 @@ from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.cda.narrative import generated
 from fhir_dmp.cda.places import EXTENSIONS
 from fhir_dmp.cda.reading import Reading
-from fhir_dmp.cda.rules import REST, kept_of, write_children
+from fhir_dmp.cda.repair import repair
+from fhir_dmp.cda.rules import BODY, REST, kept_of, write_children
 from fhir_dmp.cda.scalars import back
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.errors import Issue, Unprocessable
@@ -264,6 +265,7 @@ def from_fhir(resource: Json, knowledge: Knowledge, zone: tzinfo | None = None) 
     writer = Writing(resource, knowledge, zone or ZoneInfo("Europe/Paris"))
     document = _document(resource, composition, writer)
     _checked(document, writer, was_cda=bool(kept_of(composition)))
+    repair(document, writer)
     sort(document, knowledge.order)
     tidy(document)
     etree.cleanup_namespaces(document, keep_ns_prefixes=["xsi"])
@@ -305,6 +307,9 @@ def _body(composition: Json, writer: Writing) -> tuple[Element, bool]:
     sections = [one for one in composition.get("section", ()) if isinstance(one, dict)]
     binary = _only_content(sections, writer)
     if binary is not None:
+        broken = next((one for one in kept_of(sections[0]).get(BODY, ()) if one is not None), None)
+        if broken is not None and not binary.get("data"):
+            return make("nonXMLBody", None, broken), True
         return make("nonXMLBody", None, _content(binary, was_cda=bool(kept_of(composition)))), True
     body = make("structuredBody")
     writer.own(sections)

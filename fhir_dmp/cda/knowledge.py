@@ -115,6 +115,9 @@ class Knowledge:
         self.mappings = {one.name: one for one in map(_mapping, mappings)}
         self.tables: Mapping[str, Mapping[str, str]] = tables["tables"]
         self.order: Mapping[str, tuple[str, ...]] = {name: tuple(value) for name, value in tables["order"].items()}
+        self.allowed: Mapping[str, frozenset[str]] = {
+            name: frozenset(values) for name, values in tables["allowed"].items()
+        }
         self.units = frozenset(tables["units"])
         self.by_template = {root: one for one in self.mappings.values() for root in one.templates}
         self.by_act = {act: one for one in self.mappings.values() for act in one.acts}

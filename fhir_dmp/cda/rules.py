@@ -20,6 +20,8 @@ from fhir_dmp.fhir.resource import Json
 
 SOURCE = f"{EXTENSIONS}/cda-source"
 REST = "rest"
+#: Under which name the body of a level-1 document is kept that is not what it says to be.
+BODY = "body"
 
 CODECS: dict[str, Codec] = {**scalars.CODECS, **timing.CODECS, **parties.CODECS, **narrative.CODECS, **special.CODECS}
 

@@ -15,7 +15,7 @@ from fhir_dmp.cda.header import header_of
 from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.cda.places import EXTENSIONS
 from fhir_dmp.cda.reading import Counted, Reading
-from fhir_dmp.cda.rules import REST, read_children, source_extension
+from fhir_dmp.cda.rules import BODY, REST, read_children, source_extension
 from fhir_dmp.cda.xml import MAX_BYTES, Element, clinical_document, parse
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json
@@ -159,20 +159,21 @@ def _body(document: Element, composition: Json, reader: Reading) -> None:
 def _unstructured(text: Element, composition: Json, reader: Reading) -> Json:
     """Level 1: one section whose entry is the content."""
     media = (text.get("mediaType") or "application/octet-stream").strip()
+    broken = None
     if text.get("representation") == "B64":
         data = "".join((text.text or "").split())
         try:
             base64.b64decode(data, validate=True)
         except ValueError:
-            reader.lose(text, "the content is not base64")
-            data = ""
+            reader.lose(text, "the content is not base64", kept=True)
+            data, broken = "", source_extension([(BODY, written(text))])
     else:
         data = base64.b64encode("".join(str(part) for part in text.itertext()).encode()).decode()
     binary: Json = {"resourceType": "Binary", "contentType": media}
     if data:
         binary["data"] = data
     url = reader.put(reader.url("Binary"), binary)
-    found: Json = {}
+    found: Json = {"extension": [broken]} if broken is not None else {}
     if composition.get("type"):
         found["code"] = composition["type"]
     return {**found, "entry": [{"reference": url}]}

@@ -73,7 +73,6 @@ def _refuse_unusable(package: Package) -> None:
     """
     from fhir_dmp import definitions
     from fhir_dmp.fhir.path import compile_path
-    from fhir_dmp.validation.conformance import Profiles
 
     for each in package.resources:
         if each["resourceType"] == "SearchParameter":
@@ -83,7 +82,7 @@ def _refuse_unusable(package: Package) -> None:
                     compile_path(str(each["expression"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise click.ClickException(f"the search parameter {each.get('url')} cannot be used: {error}") from error
-    known = Profiles(definitions.base(), [*definitions.conformance(), *package.resources])
+    known = definitions.profiles([*definitions.conformance(), *package.resources])
     for each in package.resources:
         if each["resourceType"] == "StructureDefinition" and each.get("kind") != "logical":
             reason = known.unusable(str(each["url"]))

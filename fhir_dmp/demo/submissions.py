@@ -190,7 +190,8 @@ def _document(paper: Paper, url: str) -> Json:
         "subject": _subject(paper),
         "date": paper.date,
         "author": [{"reference": "#author"}],
-        "authenticator": {"reference": "#author"},
+        # The profile wants a professional or a structure; a patient's deposit has the space that it was made in.
+        "authenticator": {"reference": "#author"} if paper.author else {"display": "Mon espace santé"},
         "custodian": {"display": STRUCTURES[paper.author.structure] if paper.author else "Mon espace santé"},
         "description": paper.title,
         "securityLabel": [{"coding": [{"system": each, "code": code}]} for each, code in labels],

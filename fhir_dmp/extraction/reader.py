@@ -15,10 +15,13 @@ import sys
 import threading
 import time
 from functools import cache
+from pathlib import Path
 
 _log = logging.getLogger("fhir_dmp.extraction")
 _HEAD = 8
 _CHUNK = 1 << 16
+#: By its path, because the working directory of a server may be anywhere; it imports nothing of this package.
+_PROGRAM = str(Path(__file__).with_name("pdf.py"))
 
 
 class _TooSlow(Exception):
@@ -35,6 +38,7 @@ class PdfReader:
         self._most_s = most_s
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._owner = os.getpid()
 
     def __call__(self, content: bytes) -> str:
         """Return the text, "" when there is none or when it cannot be had in time."""
@@ -67,10 +71,12 @@ class PdfReader:
         return self._receive(source, size, until).decode("utf-8", "replace")
 
     def _started(self) -> subprocess.Popen[bytes]:
+        if self._owner != os.getpid():  # we are a fork, and the process is our parent's
+            self._process, self._owner = None, os.getpid()
         if self._process is None or self._process.poll() is not None:
             self._end()
-            self._process = subprocess.Popen(  # our own module, by the interpreter that runs us
-                [sys.executable, "-m", "fhir_dmp.extraction.pdf"],
+            self._process = subprocess.Popen(  # noqa: S603  # our own module, by the interpreter that runs us
+                [sys.executable, "-P", _PROGRAM],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -104,6 +110,8 @@ class PdfReader:
         return bytes(found)
 
     def _end(self) -> None:
+        if self._owner != os.getpid():
+            return
         process, self._process = self._process, None
         if process is not None:
             process.kill()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 
-from fhir_dmp.errors import DmpError, Unauthenticated
+from fhir_dmp.errors import DmpError, Unauthenticated, Unavailable
 from fhir_dmp.http.oauth import Wire
 from fhir_dmp.http.services import Services
 from fhir_dmp.oauth import registration
@@ -79,45 +79,61 @@ def _body() -> Json:
 
 
 def blueprint(services: Services, wire: Wire) -> Blueprint:
-    """Return the routes below /auth/admin."""
-    routes = Blueprint("admin", __name__, url_prefix="/auth/admin")
+    """Return the routes below /auth/admin, and the door at which clients register themselves."""
+    routes = Blueprint("admin", __name__)
 
     def run(work: Any, status: int = 200) -> Response:
         return Admin(services, wire).answered(work, status)
 
-    @routes.get("/clients")
+    @routes.get("/auth/admin/clients")
     def listed() -> Response:
         return run(lambda who, asked: {"clients": [registration.shown(each) for each in services.clients.all()]})
 
-    @routes.get("/clients/<client_id>")
+    @routes.get("/auth/admin/clients/<client_id>")
     def one(client_id: str) -> Response:
         return run(lambda who, asked: registration.shown(registration.known(services.authority, client_id)))
 
-    @routes.post("/clients")
+    @routes.post("/auth/admin/clients")
     def add() -> Response:
         return run(lambda who, asked: _added(services, who, asked), 201)
 
-    @routes.put("/clients/<client_id>")
+    @routes.put("/auth/admin/clients/<client_id>")
     def change(client_id: str) -> Response:
         return run(lambda who, asked: _changed(services, client_id, who, asked))
 
-    @routes.post("/clients/<client_id>/<any(suspend, restore, secret):verb>")
+    @routes.post("/auth/admin/clients/<client_id>/<any(suspend, restore, secret):verb>")
     def act(client_id: str, verb: str) -> Response:
         return run(lambda who, asked: _acted(services, client_id, verb, who, asked))
 
-    @routes.get("/changes")
+    @routes.get("/auth/admin/changes")
     def waiting() -> Response:
         return run(lambda who, asked: {"changes": registration.proposals(services.authority)})
 
-    @routes.post("/changes/<change_id>/agree")
+    @routes.post("/auth/admin/changes/<change_id>/agree")
     def agree(change_id: str) -> Response:
         return run(lambda who, asked: registration.agree(services.authority, change_id, who, asked))
 
-    @routes.delete("/changes/<change_id>")
+    @routes.delete("/auth/admin/changes/<change_id>")
     def drop(change_id: str) -> Response:
         return run(lambda who, asked: _dropped(services, change_id, who, asked))
 
+    @routes.post("/auth/register")
+    def register() -> Response:
+        return _registered(services, wire)
+
     return routes
+
+
+def _registered(services: Services, wire: Wire) -> Response:
+    if not services.settings.security.registration_token:
+        return wire.json(OAuthError("invalid_request", "Clients do not register themselves here.").body, 404)
+    try:
+        asked = wire.read(form=False)
+        return wire.json(registration.register_pending(services.authority, _body(), asked), 201)
+    except OAuthError as error:
+        return wire.json(error.body, error.status, error.headers)
+    except Unavailable as error:
+        return wire.json(OAuthError("temporarily_unavailable", str(error)).body, 503)
 
 
 def _dropped(services: Services, change_id: str, who: str, asked: Request) -> Json:

@@ -19,7 +19,7 @@ from fhir_dmp.ports import Clock
 #: How many verified tokens are remembered in each worker.
 REMEMBERED = 4096
 #: What may be read without a token.
-PUBLIC = frozenset({"metadata", ".well-known"})
+PUBLIC = frozenset({"metadata", ".well-known", "brands"})
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1", ""})
 
 #: A caller without any right, for what is public.

@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from fhir_dmp.errors import MethodNotAllowed, NotFound
+from fhir_dmp.http import brands
 from fhir_dmp.http.render import Reply
 from fhir_dmp.http.request import Request
 from fhir_dmp.http.services import Services
@@ -36,7 +37,11 @@ def openid(services: Services) -> dict[str, Any]:
 
 def smart_configuration(services: Services) -> dict[str, Any]:
     """Return the SMART configuration of the FHIR base."""
-    return offer.smart_configuration(services.issuer)
+    return {
+        **offer.smart_configuration(services.issuer),
+        "user_access_brand_bundle": f"{services.base}/{brands.PATH}",
+        "user_access_brand_identifier": brands.identifier(services),
+    }
 
 
 def smart(request: Request, services: Services) -> Reply:

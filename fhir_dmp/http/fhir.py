@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from fhir_dmp.errors import BadRequest, DmpError
-from fhir_dmp.http import cors, discovery
+from fhir_dmp.http import brands, cors, discovery
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.authenticate import NOBODY, PUBLIC, anyone, bearer
 from fhir_dmp.http.body import Body
@@ -51,6 +51,7 @@ class FhirApplication:
         judged = bearer(services.guard, services.clock, certificate)
         self._authenticate = anyone if server.access == "open" else judged
         self._limits = RateLimits(services.settings.limits, shared_meters())
+        self._brands = brands.Brands(services)
         self._secure: Headers = _ONE_YEAR if services.base.startswith("https:") else []
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -100,6 +101,8 @@ class FhirApplication:
         if segments and segments[0] in PUBLIC:
             if segments[0] == ".well-known":
                 return discovery.smart(request, self._services)
+            if segments == (brands.PATH,):
+                return self._brands.answer(request)
             caller = NOBODY
         else:
             caller = self._caller(request)

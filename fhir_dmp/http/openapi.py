@@ -11,7 +11,7 @@ from typing import Any
 from fhir_dmp import __version__
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.http.negotiation import FHIR_JSON, FHIR_XML
-from fhir_dmp.http.payload import FORM, JSON_PATCH
+from fhir_dmp.http.payload import FORM, JSON_PATCH, XML_PATCH
 from fhir_dmp.interactions.operations import OPERATIONS
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}}
@@ -155,6 +155,7 @@ def _content(body: bool, patch: bool, form: list[str] | None) -> dict[str, Any]:
         return {
             JSON_PATCH: {"schema": {"type": "array", "items": {"type": "object"}}},
             FHIR_JSON: {"schema": _RESOURCE},
+            XML_PATCH: {"schema": {"type": "string"}},
         }
     if form is not None:
         properties = {name: {"type": "string"} for name in form}

@@ -13,7 +13,7 @@ _METHODS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "dele
 _INSTANCE = {"GET": "read", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "POST": "other"}
 _OPERATION = re.compile(r"\$[a-z][a-z0-9\-]{0,40}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_WORDS = RESOURCE_TYPES | {"metadata", "_history", "_search", ".well-known"}
+_WORDS = RESOURCE_TYPES | {"metadata", "_history", "_search", ".well-known", "brands"}
 _HIDDEN = "[id]"
 
 

@@ -88,12 +88,11 @@ def _printed(services: Services, mode: str, base: str) -> tuple[bytes, str]:
 
 
 def _terminology(services: Services) -> Json:
-    """Return the terminology part: the packaged code systems, and how value sets are expanded, asked and translated.
+    """Return the terminology part: the loaded code systems, and how value sets are expanded, asked and translated.
 
     What administrators store is found by searching CodeSystem.
     """
-    known = services.packaged.code_systems
-    systems = [{"uri": each.url, **({"version": [{"code": each.version}]} if each.version else {})} for each in known]
+    systems = sorted({UCUM, *services.terminology.code_system_urls})
     return {
         "resourceType": "TerminologyCapabilities",
         "url": f"{services.canonical}/TerminologyCapabilities/fhir-dmp",
@@ -102,7 +101,7 @@ def _terminology(services: Services) -> Json:
         "date": instant(services.started_ms),
         "kind": "instance",
         "software": {"name": "fhir-dmp", "version": __version__},
-        "codeSystem": [{"uri": UCUM}, *(each for each in systems if each["uri"] != UCUM)],
+        "codeSystem": [{"uri": url} for url in systems],
         "expansion": {
             "hierarchical": False,
             "paging": True,

@@ -51,7 +51,7 @@ def covers(caller: Caller, letter: str, version: Version, services: Services) ->
         return True
     if not version.body:
         return False
-    terms = index_terms(parse_stored(version.body), services)
+    terms = index_terms(parse_stored(version.body), services, None)  # no constraint asks for words
     return matches(node, terms, id_=version.id, updated_ms=version.updated_ms)
 
 
@@ -60,7 +60,7 @@ def covers_content(caller: Caller, letter: str, resource: Json, services: Servic
     node = covered(caller, letter, resource["resourceType"], services)
     if node is _EVERYTHING:
         return True
-    terms = index_terms(resource, services)
+    terms = index_terms(resource, services, None)
     return matches(node, terms, id_=str(resource.get("id", "")), updated_ms=services.clock.now_ms())
 
 

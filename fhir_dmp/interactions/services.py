@@ -27,7 +27,7 @@ from fhir_dmp.notices.messages import Messages
 from fhir_dmp.ports import Clock, Ids, ResourceStore
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
-from fhir_dmp.terminology.packaged import Packaged
+from fhir_dmp.terminology.loaded import Loaded
 from fhir_dmp.validation.conformance import Profiles, judge
 from fhir_dmp.validation.policy import Policy
 
@@ -53,7 +53,6 @@ class Services:
     issuer: str
     registry: Registry
     structures: Structures
-    packaged: Packaged
     documents: DocumentRules
     started_matrix: Matrix
     access: AccessRules
@@ -88,6 +87,11 @@ class Services:
     def validate(self, resource: Json) -> tuple[Issue, ...]:
         """Return what is wrong with a resource: as R4, and as the profiles that it declares."""
         return judge(resource, self.profiles())
+
+    @property
+    def terminology(self) -> Loaded:
+        """The definitions of profiles/, of the added packages and of the packaged tables."""
+        return self.profiles().terminology
 
     @property
     def compartments(self) -> Mapping[str, Mapping[str, tuple[str, ...]]]:

@@ -1,4 +1,4 @@
-"""Terminology as one request sees it: stored CodeSystems, ValueSets and ConceptMaps first, then what is packaged.
+"""Terminology as one request sees it: stored CodeSystems, ValueSets and ConceptMaps first, then what is loaded.
 
 A stored resource is looked up each time and read once for each of its versions, so that a change counts from the next
 request of every worker. fhir-rest 6.8 (:in, :not-in, :above, :below), 12 (operations).
@@ -34,18 +34,18 @@ class Terminology:
 
     def code_system(self, url: str, version: str | None = None) -> CodeSystem | None:
         """Return a code system by canonical URL."""
-        packaged = self._services.packaged.code_system
+        packaged = self._services.terminology.code_system
         return self._find("CodeSystem", url, version, CodeSystem.read, packaged)
 
     def value_set(self, url: str, version: str | None = None) -> ValueSet | None:
         """Return a value set by canonical URL."""
-        return self._find("ValueSet", url, version, ValueSet.read, self._services.packaged.value_set)
+        return self._find("ValueSet", url, version, ValueSet.read, self._services.terminology.value_set)
 
     def concept_maps(self, url: str | None, version: str | None = None) -> list[Json]:
         """Return the maps with this canonical URL, or all of them: stored ones before packaged ones."""
         stored = [parse_stored(each.body) for each in self._stored("ConceptMap", url, version)]
         own = {each.get("url") for each in stored}
-        packaged = (each for each in self._services.packaged.concept_maps if each.get("url") not in own)
+        packaged = (each for each in self._services.terminology.concept_maps if each.get("url") not in own)
         return stored + [each for each in packaged if url in (None, each.get("url"))]
 
     def contains(self, value_set: str, system: str | None, code: str) -> bool | None:

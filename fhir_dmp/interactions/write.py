@@ -55,13 +55,13 @@ class Plan:
     requires: tuple[Require, ...] = ()
 
 
-def index_terms(resource: Json, services: Services, drafts: Drafts = MappingProxyType({})) -> Terms:
+def index_terms(resource: Json, services: Services, drafts: Drafts | None = MappingProxyType({})) -> Terms:
     """Return what the stores index of a resource: search terms, access terms, unique business keys.
 
-    drafts: contents that the same commit brings.
+    drafts: contents that the same commit brings; None: the words of contents are not needed.
     """
     is_document = resource["resourceType"] == "DocumentReference"
-    content = words_of(resource, drafts, services) if is_document else ""
+    content = words_of(resource, drafts, services) if is_document and drafts is not None else ""
     terms = terms_of(resource, services.registry, base=services.base, zone=services.zone, content=content)
     keys = uniques(resource)
     extra = access_terms(resource) if is_document else derived_terms(resource)

@@ -5,16 +5,18 @@ What an administrator wants to change of redirect URIs, keys or scopes is kept a
 
 from __future__ import annotations
 
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from fhir_dmp.errors import Forbidden, NotFound
+from fhir_dmp.errors import Forbidden, NotFound, Unprocessable
 from fhir_dmp.oauth.authenticate import hash_secret
 from fhir_dmp.oauth.authority import Authority, Request
 from fhir_dmp.oauth.clients import Client, Method, Status
+from fhir_dmp.oauth.errors import OAuthError
 from fhir_dmp.oauth.records import client_json, client_of
 from fhir_dmp.oauth.revoke import end_client
 from fhir_dmp.ports import StateRecord
@@ -56,6 +58,40 @@ def register(authority: Authority, client: Client, who: str, request: Request) -
     """
     authority.clients.add(client)
     _audit(authority, request, who, f"client {client.client_id} registered")
+
+
+def register_pending(authority: Authority, metadata: Mapping[str, Any], request: Request) -> Json:
+    """Register a client as it describes itself (RFC 7591): pending, until an administrator approves it.
+
+    Raises:
+        OAuthError: invalid_token; invalid_client_metadata with what is wrong.
+    """
+    expected = authority.services.settings.security.registration_token
+    scheme, _, token = request.authorization.partition(" ")
+    if not expected or scheme.lower() != "bearer" or not hmac.compare_digest(token.strip().encode(), expected.encode()):
+        raise OAuthError("invalid_token", "Registration needs the initial access token.")
+    taken = {name: value for name, value in metadata.items() if name in _OWN_WORDS}
+    unknown = sorted(metadata.keys() - taken.keys())
+    if unknown:
+        raise OAuthError("invalid_client_metadata", f"Not taken from the client itself: {', '.join(unknown)[:200]}.")
+    # One that waits for approval has no people yet: an administrator says which may sign in.
+    people = {"user_classes": ["patient"]} if taken.get("redirect_uris") else {}
+    given = {"kind": "lps", **people, **taken, "client_id": secrets.token_urlsafe(12), "status": Status.PENDING.value}
+    try:
+        client, secret = with_secret(given)
+    except Unprocessable as error:
+        raise OAuthError(
+            "invalid_client_metadata", " ".join(each.diagnostics for each in error.issues)[:500]
+        ) from error
+    register(authority, client, f"registration {client.client_id}", request)
+    return {**shown(client), **({"client_secret": secret, "client_secret_expires_at": 0} if secret else {})}
+
+
+#: What a client may say of itself; the rest (kind, people, structure, referencing) is the administrator's word.
+_OWN_WORDS: Final = frozenset(
+    ("client_name", "redirect_uris", "grant_types", "token_endpoint_auth_method", "scope", "contacts", "jwks",
+     "jwks_uri", "post_logout_redirect_uris")
+)  # fmt: skip
 
 
 def change(authority: Authority, client: Client, who: str, request: Request, *, what: str = "changed") -> None:

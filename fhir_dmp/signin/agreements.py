@@ -194,7 +194,7 @@ def _consent(caller: Caller, client: Client, scope: str, now_ms: int, desk: Desk
     extensions: list[dict[str, Any]] = [{"url": _extension(desk, "dmp-granted-scopes"), "valueString": scope}]
     if client.referencing is not None:
         finality = client.referencing.finality.value
-        extensions.append({"url": _extension(desk, "dmp-finality"), "valueCode": finality})
+        extensions.append({"url": _extension(desk, "dmp-finality"), "valueString": finality})
     return {
         "resourceType": "Consent",
         "meta": {"profile": [f"{PCF}.consentBasic"]},

@@ -14,7 +14,7 @@ from fhir_dmp.oauth.registry import Registry
 from fhir_dmp.ports import IdentityProvider, Mailer, StateRecord, StateStore
 
 #: So often a change of a record is tried again when somebody else changed it first.
-_TRIES = 5
+_TRIES = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from fhir_dmp.signin.flow import Pending
 from fhir_dmp.signin.requests import Redirected, success
 from fhir_dmp.signin.visits import Visit, note
 
+log = logging.getLogger("fhir_dmp")
 _HOLDERS: Final = (Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE)
 
 
@@ -73,6 +75,9 @@ def _recorded(
     try:
         return agreements.record(caller, client, scope, desk, visit)
     except DmpError as error:
+        if error.status >= 500:
+            raise
+        log.warning("an agreement was not taken: %s", error)
         raise Redirected("access_denied", "the record does not take this agreement now") from error
 
 

@@ -27,6 +27,8 @@ from fhir_dmp.signin.visits import Visit, note, told_of_sign_in
 
 ACR: Final = "mfa"
 _MAX_DEVICES: Final = 20
+#: Kind of the records that count the tries of one code.
+_TRIES: Final = "code-tries"
 
 
 class Outcome(StrEnum):
@@ -52,7 +54,6 @@ def first(login: str, password: str, browser: Browser, desk: Desk, visit: Visit)
         "login": account.login,
         "second": account.second.value,
         "until_ms": desk.now_ms() + values.CODE_LIFE_MS,
-        "tries": 0,
         "salt": secrets.token_urlsafe(16),
         "digest": "",
     }
@@ -82,15 +83,15 @@ def second(typed: str, browser: Browser, desk: Desk, visit: Visit) -> tuple[Outc
     account = accounts.get(challenge["account"], desk)
     if account is None or account.disabled or desk.now_ms() >= challenge["until_ms"]:
         return Outcome.EXPIRED, _forget(browser, desk)
-    # Counted before it is checked: tries that come together do not get more than five between them.
+    # Counted before it is checked, under the name of this one code: tries that come together, from however many
+    # copies of the cookie, do not get more than five between them. The count is left to expire after the code.
     counted = desk.change(
-        "code-tries", browser.key, values.CODE_LIFE_MS, lambda old: {"tries": int(old.get("tries", 0)) + 1}
+        _TRIES, secret_key(challenge["salt"]), 2 * values.CODE_LIFE_MS, lambda old: {"tries": old.get("tries", 0) + 1}
     )
     if counted is None or counted["tries"] > values.TRIES:
         return Outcome.LOCKED, _forget(browser, desk)
     if not _is_right(typed, challenge, account, desk):
         return _failed(account.login, account, browser, desk, visit), browser
-    desk.state.remove("code-tries", browser.key)
     return Outcome.SIGNED_IN, _signed_in(account, browser, desk, visit)
 
 
@@ -147,7 +148,6 @@ def _failed(login: str, account: Account | None, browser: Browser, desk: Desk, v
 
 
 def _forget(browser: Browser, desk: Desk) -> Browser:
-    desk.state.remove("code-tries", browser.key)
     return browsers.keep(replace(browser, challenge=None), desk)
 
 

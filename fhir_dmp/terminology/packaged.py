@@ -1,7 +1,7 @@
 """The terminology that comes with the server, as FHIR.
 
-It is made of the tables of mappings/codes, the required value sets of R4, and the conformance resources of profiles/
-when first asked: each fact stands in its table. A code system of which only the codes of some value sets are known is a
+It is made of the tables of mappings/codes and the required value sets of R4 when first asked: each fact stands in its
+table. A code system of which only the codes of some value sets are known is a
 fragment: what is not in it may exist.
 """
 
@@ -35,13 +35,11 @@ Table = Mapping[str, Mapping[str, str]]
 class Packaged:
     """What comes with the server. Safe to share between threads.
 
-    tables: file name without ending -> content of mappings/codes; required: R4 value set -> system -> codes;
-    resources: yields the conformance resources of profiles/.
+    tables: file name without ending -> content of mappings/codes; required: R4 value set -> system -> codes.
     """
 
     tables: Mapping[str, Any]
     required: Mapping[str, Mapping[str, Sequence[str]]]
-    resources: Callable[[], Iterable[Json]]
 
     def code_system(self, url: str, version: str | None = None) -> CodeSystem | None:
         """Return a code system; the packaged ones of tables have no version."""
@@ -60,15 +58,8 @@ class Packaged:
 
     @cached_property
     def concept_maps(self) -> tuple[Json, ...]:
-        """Types to classes, document models to formats, and the maps of profiles/."""
-        return (self._classes(), self._formats(), *self._resources.get("ConceptMap", ()))
-
-    @cached_property
-    def _resources(self) -> Mapping[str, list[Json]]:
-        found: dict[str, list[Json]] = {}
-        for each in self.resources():
-            found.setdefault(str(each.get("resourceType")), []).append(each)
-        return found
+        """Types to classes, and document models to formats."""
+        return (self._classes(), self._formats())
 
     @cached_property
     def _value_sets(self) -> Mapping[str, ValueSet]:
@@ -82,8 +73,6 @@ class Packaged:
             made[url] = read
             if "oid" in table:
                 made[f"urn:oid:{table['oid']}"] = read
-        for each in self._resources.get("ValueSet", ()):
-            made[str(each.get("url"))] = ValueSet.read(each)
         return made
 
     def _listed(self) -> list[Any]:
@@ -100,13 +89,10 @@ class Packaged:
         whole = {canonical_system(system) for name in _WHOLE for system in self.tables[name]["concepts"]} | _COMPLETE
         for name in _WHOLE:
             _add(united, spelled, _united(self.tables[name]))
-        made = {
+        return {
             system: CodeSystem.read(_code_system(spelled[system], codes, complete=system in whole))
             for system, codes in united.items()
         }
-        for each in self._resources.get("CodeSystem", ()):
-            made[canonical_system(str(each.get("url")))] = CodeSystem.read(each)
-        return made
 
     def _classes(self) -> Json:
         table = self.tables["type-to-class"]
@@ -135,12 +121,7 @@ def packaged(each_json: Callable[[str], Iterable[tuple[str, Any]]], required: It
     if missing:
         raise FileNotFoundError(f"mappings/codes lacks {', '.join(missing)}")
 
-    def resources() -> Iterable[Json]:
-        for folder in ("code-systems", "value-sets", "concept-maps"):
-            for _, content in each_json(f"profiles/{folder}"):
-                yield content
-
-    return Packaged(tables, {name: codes for part in required for name, codes in part.items()}, resources)
+    return Packaged(tables, {name: codes for part in required for name, codes in part.items()})
 
 
 def url_of(table: Mapping[str, Any]) -> str:

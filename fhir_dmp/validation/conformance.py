@@ -13,6 +13,7 @@ from typing import Any
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.loaded import Loaded
 from fhir_dmp.validation.base import CORE, Base
 from fhir_dmp.validation.constraints import BaseRules
 from fhir_dmp.validation.extensions import Extension, extensions
@@ -22,25 +23,22 @@ from fhir_dmp.validation.run import Judge, Run, entries_at_hand
 from fhir_dmp.validation.snapshot import with_snapshot
 from fhir_dmp.validation.tree import Node, tree_of
 from fhir_dmp.validation.validate import validate
-from fhir_dmp.validation.values import ValueSets
-from fhir_dmp.validation.valuesets import LoadedValueSets
 
 
 class Profiles:
     """Every StructureDefinition at hand, compiled as needed. Safe to share between threads.
 
-    resources: StructureDefinitions, ValueSets and CodeSystems; of two with one URL the later counts.
+    resources: StructureDefinitions; of two with one URL the later counts. terminology: what bindings are judged by.
     """
 
-    def __init__(self, base: Base, resources: Iterable[Json], sets: ValueSets | None = None) -> None:
-        listed = list(resources)
+    def __init__(self, base: Base, resources: Iterable[Json], terminology: Loaded) -> None:
         self.base = base
         self._definitions = {
             str(each["url"]): each
-            for each in listed
+            for each in resources
             if each.get("resourceType") == "StructureDefinition" and isinstance(each.get("url"), str)
         }
-        self._sets = sets or LoadedValueSets(base, listed)
+        self.terminology = terminology
         self._judges: dict[str, Judge | None] = {}
         self._trees: dict[str, Node | None] = {}
         self._extensions: dict[str, Extension | None] = {}
@@ -56,7 +54,7 @@ class Profiles:
 
     def contains(self, value_set: str, system: str | None, code: str) -> bool | None:
         """Say whether a code is in a value set; None when nobody here can tell."""
-        return self._sets.contains(value_set, system, code)
+        return self.terminology.contains(value_set, system, code)
 
     def type_of(self, url: str) -> str | None:
         """Return the type that a profile, or a definition of R4 itself, is about."""

@@ -9,19 +9,17 @@ import time
 from collections.abc import Callable
 
 from fhir_dmp import definitions
-from fhir_dmp.bootstrap import in_packaged
 from fhir_dmp.fhir.resource import dump, parse
-from fhir_dmp.validation.conformance import Profiles, judge
-from fhir_dmp.validation.valuesets import LoadedValueSets
+from fhir_dmp.validation.conformance import judge
 from tests import samples
 from tests.benchmarks import report
 
 
 def measure(command: str, *, rounds: int, seconds: float) -> report.Table:
     """Return the time of one judgement (the best of the rounds), warm, and of the compilation."""
-    base, resources = definitions.base(), list(definitions.conformance())
+    resources = list(definitions.conformance())
     started = time.perf_counter()
-    profiles = Profiles(base, resources, LoadedValueSets(base, resources, in_packaged))
+    profiles = definitions.profiles(resources)
     count = profiles.compile_all()
     compiled = time.perf_counter() - started
     submission = parse(dump(samples.submission("1.2.250.1.999.1")))

@@ -109,6 +109,24 @@ def test_an_export_imported_into_an_empty_store_is_the_same_record(cli: CommandL
     assert len(kept) > 30
 
 
+def test_an_imported_record_is_found_by_the_words_of_its_contents(cli: CommandLine) -> None:
+    archive = demo(cli)
+    words = ("normale", "foyer", "traitement", "le")
+
+    def found(store: str) -> dict[str, int]:
+        with cli.world(store=store) as world:
+            path = f"/DocumentReference?patient={world.services.patient_id(None, INS)}&_summary=count&_content="
+            return {word: world.admin.get(path + word).json["total"] for word in words}
+
+    done = cli.imported(archive, store="other")
+    assert done.counts["refused"] == 0
+    assert any(found("other").values())
+    with cli.world() as world:
+        patient = world.services.patient_id(None, INS)
+        path = f"/DocumentReference?patient={patient}&_summary=count&_content="
+        assert found("other") == {word: world.admin.get(path + word).json["total"] for word in words}
+
+
 def test_accesses_are_told_as_the_first_server_told_them(cli: CommandLine) -> None:
     archive = demo(cli)
     with zipfile.ZipFile(archive) as opened:

@@ -61,6 +61,7 @@ def test_w1_the_label_against_representatives_is_for_minors(stage: Stage) -> Non
 def deposit(stage: Stage, author: Json, *labels: str, class_: str = "90", type_: str = "EXPPAT_1") -> Json:
     """Return what a patient publishes: an own document, with its content inside."""
     made = samples.document("1.2.250.1.999.6.799", ins=stage.ins, class_=class_)
+    made.pop("authenticator", None)  # the profile knows no patient there
     attachment = made["content"][0]["attachment"]
     attachment["data"] = base64.b64encode(samples.TEXT).decode()
     types = f"{samples.NOS}/TRE_A05-TypeDocComplementaire/FHIR/TRE-A05-TypeDocComplementaire"
@@ -70,7 +71,6 @@ def deposit(stage: Stage, author: Json, *labels: str, class_: str = "90", type_:
         "meta": {"profile": [f"{samples.PDSM}/pdsm-simplified-publish"]},
         "contained": [each for each in made["contained"] if each["id"] == "source"],
         "author": [author],
-        "authenticator": author,
         "type": {"coding": [{"system": types, "code": type_}]},
         "securityLabel": [*coded, {"coding": [{"system": samples.CONFIDENTIALITY, "code": "N"}]}],
     }

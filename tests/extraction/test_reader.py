@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +85,23 @@ def test_threads_share_the_process(reader: PdfReader) -> None:
 def test_the_process_reads_what_the_library_reads() -> None:
     assert "Bonjour" in text_of(pdf(["Bonjour"]))
     assert text_of(b"") == ""
+
+
+def test_it_reads_wherever_the_server_was_started(
+    reader: PdfReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    (tmp_path / "pypdf.py").write_text("raise SystemExit")  # what lies there is not run
+    assert "Ailleurs" in reader(pdf(["Ailleurs"]))
+
+
+def test_a_fork_has_a_process_of_its_own(reader: PdfReader) -> None:
+    assert "Avant" in reader(pdf(["Avant"]))
+    child = os.fork()
+    if child == 0:
+        found = reader(pdf(["Enfant"]))
+        reader.close()
+        os._exit(0 if "Enfant" in found else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert "Apres" in reader(pdf(["Apres"]))

@@ -95,6 +95,13 @@ def test_what_came_of_a_masked_document_is_as_hidden_as_the_document(extracting:
     assert (answer.status, answer.codes) == (absent.status, absent.codes) == (404, absent.codes)
     assert reader.get(f"/Observation/{hidden}/_history").status == 404
     assert reader.get(f"/Observation/{seen['id']}").status == 200
+    for path in ("$everything", "Observation", "*"):
+        whole = reader.get(f"/Patient/{extracting.id}/{path}")
+        assert whole.status == 200, whole.body
+        assert hidden not in whole.body.decode()
+        assert seen["id"] in whole.body.decode()
+    joined = reader.get(f"/DocumentReference?patient=Patient/{extracting.id}&_revinclude=Observation:source-document")
+    assert hidden not in joined.body.decode()
     assert len(found(extracting, extracting.holder)) == 2
 
 

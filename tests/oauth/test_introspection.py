@@ -220,3 +220,10 @@ def test_userinfo_needs_a_good_token_with_openid(auth: Auth) -> None:
 
 def test_an_id_token_opens_nothing(auth: Auth) -> None:
     assert auth.read(auth.signed_in()["id_token"]).status == 401
+
+
+def test_what_has_expired_is_forgotten(auth: Auth) -> None:
+    auth.by_client()
+    auth.wait(1000)
+    assert auth.world.services.sweep_state() > 0
+    assert auth.world.services.store.state.listed("assertion", auth.world.clock.time_ms) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -141,8 +142,6 @@ def test_contents_are_searched_once_the_setting_says_so_and_the_index_is_made_ag
         world.authorise()
         id_ = world.submit("1.2.250.1.999.83.1", content=CDA.encode(), content_type="text/xml")
         assert _found(world.doctor(), world, "_content=scaphoide") == set()
-        from dataclasses import replace
-
         searching = replace(world.services, read_pdf=lambda content: "")
         assert reindex(world.services.store, "DocumentReference", searching.terms, 1) == 1
         assert _found(world.doctor(), world, "_content=scaphoide") == {id_}

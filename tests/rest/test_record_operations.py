@@ -208,7 +208,7 @@ class TestEverything:
         assert f"DocumentReference/{plain}" in names
         assert not any(masked.encode() in page.body for page in theirs)
 
-    @pytest.mark.statement("fhir-rest J205", "security P-1 A3")
+    @pytest.mark.statement("fhir-rest J205")
     def test_the_record_of_another_is_shut(self, world: World) -> None:
         world.open()
         world.open(BASILE, family="CASTAGNE", given="Basile")

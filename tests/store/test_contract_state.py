@@ -168,3 +168,10 @@ def test_a_sweep_removes_what_is_expired_and_nothing_else(state: StateStore) -> 
     assert state.sweep(NOW + 60_000) == 1
     assert keys(state.listed("code", NOW, tag="sub:7")) == ["ever", "later"]
     assert state.sweep(NOW + 60_000) == 0
+
+
+def test_a_sweep_removes_as_many_as_there_are(state: StateStore) -> None:
+    for number in range(600):
+        state.put(StateRecord("assertion", f"a{number}", "{}", NOW + 1), NOW)
+    assert state.sweep(NOW + 1) == 600
+    assert state.listed("assertion", NOW) == ()

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fhir_dmp.identity.caller import Actor, Mode
-from fhir_dmp.identity.scopes import maximum
+from fhir_dmp.identity.caller import Actor, Caller, Mode
+from fhir_dmp.identity.scopes import maximum, parse
 from fhir_dmp.ports import HistoryQuery
 from tests import samples
 from tests.flows.steps import Dossier, next_ins, next_oid
@@ -287,6 +287,46 @@ def test_an_old_version_of_a_document_that_was_masked_since_is_gone(authorised: 
         assert doctor.get(f"/DocumentReference/{document}{path}").status == 404
     since = doctor.get(f"/DocumentReference/_history?_since=2020-01-01&{opened.criterion}")
     assert document.encode() not in since.body
+
+
+@pytest.mark.statement("security TH12", "security H-12")
+def test_a_granular_scope_is_not_left_by_changing_the_element_it_names(dossier: Dossier) -> None:
+    world = dossier.world
+    categories = "http://terminology.hl7.org/CodeSystem/observation-category"
+
+    def note(code: str) -> Json:
+        return {
+            "resourceType": "Observation",
+            "status": "final",
+            "code": {"text": "x"},
+            "category": [{"coding": [{"system": categories, "code": code}]}],
+            "subject": {"reference": f"Patient/{dossier.id}"},
+        }
+
+    narrow = world.as_(
+        Caller(Actor.ADMIN, "operator", client="narrow", scopes=parse("system/Observation.cruds?category=laboratory"))
+    )
+    made = narrow.post("/Observation", note("laboratory"))
+    assert made.status == 201, made.body
+    other = world.admin.post("/Observation", note("vital-signs")).json["id"]
+    id_ = made.json["id"]
+    away = [{"op": "replace", "path": "/category/0/coding/0/code", "value": "vital-signs"}]
+    assert narrow.patch(f"/Observation/{id_}", away).status == 403
+    assert narrow.patch(f"/Observation/{id_}", [{"op": "remove", "path": "/category"}]).status == 403
+    assert narrow.get(f"/Observation/{other}").status == 404
+    into = [{"op": "replace", "path": "/category/0/coding/0/code", "value": "laboratory"}]
+    assert narrow.patch(f"/Observation/{other}", into).status in (403, 404)
+    assert world.admin.get(f"/Observation/{id_}").json["meta"]["versionId"] == "1"
+
+
+@pytest.mark.statement("security TH13", "security H-13")
+def test_a_clinical_token_opens_no_administration(world: World, shared: Dossier) -> None:
+    for client in (world.admin, world.doctor(), shared.holder, world.nobody):
+        named = {} if client.token is None else {"authorization": f"Bearer {client.token}"}
+        for method, path in (("GET", "clients"), ("GET", "changes"), ("POST", "clients"), ("PUT", "clients/x")):
+            body = b"{}" if method != "GET" else b""
+            answer = world.request(method, f"/auth/admin/{path}", body, {**named, "content-type": "application/json"})
+            assert answer.status == 401, (method, path, answer.body)
 
 
 @pytest.mark.statement("security TH14", "security H-14")

@@ -8,18 +8,16 @@ from typing import Any
 import pytest
 
 from fhir_dmp import definitions
-from fhir_dmp.bootstrap import in_packaged
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json, parse
 from fhir_dmp.validation.conformance import Profiles, judge
 from fhir_dmp.validation.snapshot import with_snapshot
-from fhir_dmp.validation.valuesets import LoadedValueSets
 from tests import samples
 from tests.structures import PDSM_EXAMPLES, R4_EXAMPLES
 
 BASE = definitions.base()
 OWN = list(definitions.conformance())
-PROFILES = Profiles(BASE, OWN, LoadedValueSets(BASE, OWN, in_packaged))
+PROFILES = definitions.profiles(OWN)
 X = "http://example.org/StructureDefinition/x"
 
 #: What R4's own examples break, each looked up in R4: see docs/validation.md.
@@ -91,7 +89,7 @@ def profile(*elements: Json, type_: str = "Patient", base: str = "", **more: Any
         "differential": {"element": [{"id": type_, "path": type_}, *elements]},
         **more,
     }
-    return Profiles(BASE, [*OWN, made])
+    return definitions.profiles([*OWN, made])
 
 
 def sliced(rules_: str, *, ordered: bool = False) -> list[Json]:
@@ -148,7 +146,7 @@ def test_a_constraint_in_fhirpath_is_applied(name: list[Json], active: bool, bro
     made = dict(known.definition(X) or {})
     made["differential"] = {"element": [{"id": "Patient", "path": "Patient", "constraint": [constraint]}]}
     resource = {"resourceType": "Patient", "active": active, **({"name": name} if name else {})}
-    assert rules(errors(resource, Profiles(BASE, [made]), (X,))) == broken
+    assert rules(errors(resource, definitions.profiles([made]), (X,))) == broken
 
 
 @pytest.mark.parametrize("bad", ["name.where(", "name.nonsense()"])
@@ -157,7 +155,7 @@ def test_a_constraint_that_cannot_be_read_is_told_and_breaks_nothing(bad: str) -
     known = profile()
     made = dict(known.definition(X) or {})
     made["differential"] = {"element": [{"id": "Patient", "path": "Patient", "constraint": [constraint]}]}
-    (found,) = judge({"resourceType": "Patient"}, Profiles(BASE, [made]), (X,))
+    (found,) = judge({"resourceType": "Patient"}, definitions.profiles([made]), (X,))
     assert (found.severity, found.code) == ("information", "not-supported")
     assert "x-1" in found.diagnostics
 

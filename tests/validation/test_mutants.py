@@ -8,18 +8,14 @@ from contextlib import suppress
 import pytest
 
 from fhir_dmp import definitions
-from fhir_dmp.bootstrap import in_packaged
 from fhir_dmp.errors import Issue
-from fhir_dmp.validation.conformance import Profiles
 from fhir_dmp.validation.findings import Enough
 from fhir_dmp.validation.run import Run, entries_at_hand
-from fhir_dmp.validation.valuesets import LoadedValueSets
 from tests.validation import mutants
 from tests.validation.mutants import Json, Maker
 
 RESOURCES = list(definitions.conformance(folders=("structure-definitions", "value-sets", "code-systems")))
-BASE = definitions.base()
-PROFILES = Profiles(BASE, RESOURCES, LoadedValueSets(BASE, RESOURCES, in_packaged))
+PROFILES = definitions.profiles(RESOURCES)
 mutants.LOADED.extend(RESOURCES)
 URLS = [each["url"] for each in RESOURCES if each["resourceType"] == "StructureDefinition"]
 

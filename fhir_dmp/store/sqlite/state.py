@@ -26,6 +26,8 @@ _LIST_TAG = (
     f"SELECT {_COLUMNS} FROM state_tag t CROSS JOIN state s ON s.kind = t.kind AND s.key = t.key "
     f"WHERE t.kind = :kind AND t.tag = :tag AND t.key > :after AND {_REST}"
 )
+#: How many expired records one commit removes.
+_AT_ONCE = 500
 #: Between two tags of a row; no tag holds it.
 _SEPARATOR = "\n"
 
@@ -84,15 +86,21 @@ class SqliteState:
             return tuple(_record(row) for row in con.execute(sql, values))
 
     def sweep(self, now_ms: int) -> int:
-        """Remove expired records."""
+        """Remove expired records, some at a time: others write in between."""
 
         def run(con: sqlite3.Connection) -> int:
-            dead = con.execute("SELECT kind, key FROM state WHERE x <= ?", (now_ms,)).fetchall()
+            sql = "SELECT kind, key FROM state WHERE x <= ? LIMIT ?"
+            dead = con.execute(sql, (now_ms, _AT_ONCE)).fetchall()
             for kind, key in dead:
                 _delete(con, kind, key)
             return len(dead)
 
-        return self._write(run)
+        removed = 0
+        while done := self._write(run):
+            removed += done
+            if done < _AT_ONCE:
+                break
+        return removed
 
     def _write(self, run: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run the change in a savepoint of some transaction, and return what it returned."""
