@@ -480,7 +480,7 @@ def _commit_now(store: ResourceStore, records: tuple[AuditRecord, ...]) -> None:
 def public_urls(settings: Settings) -> tuple[str, str]:
     """Return the public FHIR base and the issuer, from the settings or from host and port."""
     server = settings.server
-    here = f"http://{server.host}:{server.port}"
+    here = f"{'https' if server.tls_certificate else 'http'}://{server.host}:{server.port}"
     return (server.base_url or f"{here}/fhir").rstrip("/"), (server.issuer or f"{here}/auth").rstrip("/")
 
 
