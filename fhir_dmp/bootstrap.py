@@ -120,7 +120,7 @@ def _mongo(settings: StoreSettings) -> ResourceStore:
 
 
 #: Folders of definitions that clients may read.
-PUBLISHED = ("profiles/operation-definitions", "profiles/search-parameters", "profiles/code-systems")
+PUBLISHED = tuple(f"profiles/{folder}" for folder in definitions.FOLDERS)
 
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
     "memory": _memory,
@@ -516,7 +516,7 @@ def _matrix(settings: Settings) -> Matrix:
 
 
 def publish_definitions(services: Wired) -> int:
-    """Store what the release says of its operations, search parameters and code systems; return how many changed."""
+    """Store the conformance resources of the release; return how many changed."""
     return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
 
 
