@@ -42,7 +42,17 @@ def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     _check_acceptable(request)
     wanted = request.wanted
     info = _info(request, form, returned, strict)
-    return Call(request.method, request.segments, caller, info, request.query, sent, wanted.accept_raw, wanted.accepts)
+    return Call(
+        request.method,
+        request.segments,
+        caller,
+        info,
+        request.query,
+        sent,
+        wanted.accept_raw,
+        wanted.accepts,
+        wanted.page,
+    )
 
 
 def bare(request: Request, caller: Caller) -> Call:
