@@ -73,8 +73,9 @@ def _read_form(request: Request, body: Body) -> str:
 
 
 def _check_acceptable(request: Request) -> None:
-    """Refuse before anything is done; only a Binary may answer a type of its own."""
-    if request.wanted.format is None and not (request.method == "GET" and request.segments[:1] == ("Binary",)):
+    """Refuse before anything is done; only a Binary and an archive may have a type of their own."""
+    own = request.segments[-1:] == ("$xdm",) or (request.method == "GET" and request.segments[:1] == ("Binary",))
+    if request.wanted.format is None and not own:
         request.wanted.acceptable()
 
 

@@ -124,7 +124,7 @@ def _page(call: Call, version: Version, size: int, services: Services) -> Answer
     except BadRequest:
         return None
     content = Content(iter((made,)), "text/html;charset=utf-8", len(made), policy=POLICY)
-    headers = (("Content-Language", language), ("Vary", "Accept-Language"))
+    headers = (("Content-Language", language), ("Vary", "Accept, Accept-Encoding, Accept-Language, Authorization"))
     return Answer(content=content, version=version.version, updated_ms=version.updated_ms, headers=headers)
 
 

@@ -34,6 +34,7 @@ from fhir_dmp.interactions.operations.translate import translate
 from fhir_dmp.interactions.operations.validate import validate
 from fhir_dmp.interactions.operations.validate_code import validate_code
 from fhir_dmp.interactions.operations.versions import versions
+from fhir_dmp.interactions.operations.xdm import xdm
 from fhir_dmp.interactions.services import Services
 
 #: Stands for every resource type.
@@ -129,6 +130,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             "fhir-to-cda", fhir_to_cda, frozenset({"type"}), frozenset({"Binary", "Bundle", "DocumentReference"})
         ),
+        Operation("xdm", xdm, frozenset({"instance"}), frozenset({"DocumentReference"}), ("GET", "POST")),
         Operation(
             "meta",
             meta,
