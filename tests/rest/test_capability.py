@@ -240,7 +240,9 @@ def test_the_openapi_document_keeps_step_with_the_statement(world: World) -> Non
                 "meta-add", "meta-delete", "everything", "document", "access-history", "notifications", "xdm",
             )  # fmt: skip
             assert on_type is (name not in on_instances_only), name
-            assert on_instance is (name not in ("dmp-ouvrir", "docref", "lookup", "fhir-to-cda")), name
+            assert on_instance is (
+                name not in ("dmp-ouvrir", "docref", "lookup", "fhir-to-cda", "generate-metadata")
+            ), name
 
 
 @pytest.mark.statement("fhir-rest J210")
