@@ -33,6 +33,8 @@ _STYLES = {"Bold": "b", "Italics": "i", "Emphasis": "em"}
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:|#)[^\s\"'<>\x00-\x20]*", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z][\w.\-]*")
 _LENGTH = re.compile(r"\d+(?:\.\d+)?%?")
+#: Whatever else stands where base64 should is text of a stranger: it never enters an attribute.
+BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif"})
 _INLINE_BYTES = 200_000
 _TABLE = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup"})
@@ -41,13 +43,21 @@ _TABLE = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup"})
 def _read(elements: Sequence[Element], part: Part, reader: Any) -> Read | None:
     """text -> Narrative."""
     element = elements[0]
-    body = _inner(element, reader).strip()
+    body = formatted(element, reader)
     if not body or not (text_in(element) or "cda-media-" in body):
         return Read(None, False)
     language = element.get("language")
     mark = f" lang={quoteattr(language)}" if language else ""
     # Layout that XHTML says otherwise may change on the way back [6.4]; the text does not.
     return Read({"status": "additional", "div": f'<div xmlns="{XHTML}"{mark}>{body}</div>'}, True)
+
+
+def formatted(element: Element, reader: Any) -> str:
+    """Return the inside of a narrative as XHTML.
+
+    reader: `media_of(name)` gives media type and base64 of a figure, `lose(element, reason)` notes what is left out.
+    """
+    return _inner(element, reader).strip()
 
 
 def _inner(element: Element, reader: Any) -> str:
@@ -164,8 +174,9 @@ def _media(element: Element, reader: Any) -> str:
         return caption
     mark = f"cda-media-{names[0]}"
     type_, data = media
-    if type_ in _IMAGES and 0 < len(data) <= _INLINE_BYTES * 4 // 3:
-        figure = f'<img class={quoteattr(mark)} alt="" src="data:{type_};base64,{data}"/>'
+    if type_ in _IMAGES and 0 < len(data) <= _INLINE_BYTES * 4 // 3 and BASE64.fullmatch(data):
+        said = next(filter(None, (text_in(one) for one in children(element, "caption"))), names[0])
+        figure = f'<img class={quoteattr(mark)} alt={quoteattr(said)} src="data:{type_};base64,{data}"/>'
     else:
         figure = f"<a class={quoteattr(mark)} href={quoteattr('#' + names[0])}>{escape(names[0])}</a>"
     return figure + caption

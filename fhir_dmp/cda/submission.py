@@ -18,7 +18,7 @@ from fhir_dmp.cda.header import Header, Party, read_header
 from fhir_dmp.cda.metadata import author_reference, document_reference, facility_coding
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import MHD_LIST_TYPES, TRE_R02_SECTOR
+from fhir_dmp.terminology.aliases import MHD_LIST_TYPES, TRE_A07_VISIBILITY, TRE_R02_SECTOR
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import (
     IDENTITY_RELIABILITY,
@@ -43,13 +43,14 @@ DEFAULT_SOURCE = "2.25.287306243198211374602197231406178533376"
 @dataclass(frozen=True, slots=True)
 class Wrapping:
     """How to wrap: whose dossier (system, value) when the CDA must not decide, when it is submitted (FHIR instant),
-    by which system (OID), and the zone of times without offset.
+    by which system (OID), the zone of times without offset, and the masking codes that came beside the CDA.
     """
 
     patient: tuple[str, str] | None = None
     submitted: str | None = None
     source: str = DEFAULT_SOURCE
     zone: tzinfo | None = None
+    visibility: tuple[str, ...] = ()
 
 
 ORDINARY = Wrapping()
@@ -73,6 +74,9 @@ def wrap(data: bytes, codes: Codes, wrapping: Wrapping = ORDINARY, header: Heade
         "hash": base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode("ascii"),
     }
     document = document_reference(header, subject, attachment, codes, zone)
+    document["securityLabel"] += [
+        {"coding": [{"system": TRE_A07_VISIBILITY, "code": code}]} for code in wrapping.visibility
+    ]
     binary = {
         "resourceType": "Binary",
         "contentType": "application/xml",

@@ -68,6 +68,20 @@ def from_fhir_(file: Path, out: Path | None) -> None:
     _tell(found.issues)
 
 
+@command.command("to-html")
+@_FILE
+@_OUT
+@click.option("--language", type=click.Choice(["fr", "en"]), default="fr", help="Of the labels.")
+def to_html(file: Path, out: Path | None, language: str) -> None:
+    """Write the page of a CDA file, to read and print; nothing of the file acts in it.
+
+    Example: fhir-dmp cda to-html report.xml --out report.html
+    """
+    from fhir_dmp.cda.page import page
+
+    _write(page(_bytes(file), language), out)
+
+
 @command.command("check")
 @_FILE
 def check(file: Path) -> None:

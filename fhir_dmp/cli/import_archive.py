@@ -31,7 +31,7 @@ def record(importer: Importer, path: Path) -> Iterator[Outcome]:
     Raises:
         BadRequest: no archive, no export, or one of a newer release.
     """
-    with _opened(path) as archive:
+    with opened(path) as archive:
         patient = _manifest(archive, path)["patient"]
         refused = False
         for outcome in resources(importer, _lines(archive, path, "Patient.ndjson")):
@@ -46,7 +46,7 @@ def record(importer: Importer, path: Path) -> Iterator[Outcome]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive; whatever is damaged in it is a refusal."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -57,20 +57,18 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def _manifest(archive: zipfile.ZipFile, path: Path) -> Json:
     if MANIFEST not in archive.namelist():
-        raise BadRequest(_stranger(archive), code="not-supported")
+        raise BadRequest(_stranger(), code="not-supported")
     found = parse(_bytes(archive, MANIFEST))
     if found.get("format") != FORMAT or not isinstance(found.get("patient"), str):
-        raise BadRequest(_stranger(archive), code="not-supported")
+        raise BadRequest(_stranger(), code="not-supported")
     if found.get("version") != FORMAT_VERSION:
         text = f"The archive has form {found.get('version')}; this release reads {FORMAT_VERSION}. Use a newer release."
         raise BadRequest(text, code="not-supported")
     return found
 
 
-def _stranger(archive: zipfile.ZipFile) -> str:
+def _stranger() -> str:
     text = "The archive is no export of fhir-dmp (it has no manifest.json of one)"
-    if any(name.upper().startswith("IHE_XDM/") for name in archive.namelist()):
-        return f"{text}; IHE XDM archives are not read yet: unpack it and import the documents."
     return f"{text}: unpack it and import its files."
 
 

@@ -13,6 +13,7 @@ from fhir_dmp.bootstrap import Wired, build
 from fhir_dmp.cda.actors import ins_of
 from fhir_dmp.cda.header import read_header
 from fhir_dmp.cda.submission import Wrapping, patient_of, wrap
+from fhir_dmp.cda.xdm import Document, Stated, documents, is_xdm
 from fhir_dmp.cli import import_archive
 from fhir_dmp.cli.import_files import Unit, kind_of, lines
 from fhir_dmp.errors import DmpError, StoreUnavailable, Unprocessable
@@ -27,7 +28,7 @@ from fhir_dmp.interactions.import_outcome import Importer, Outcome, refused
 from fhir_dmp.interactions.importing import Item, resources
 from fhir_dmp.ports import RequestInfo
 from fhir_dmp.settings import Settings
-from fhir_dmp.terminology.national import INS_NIR
+from fhir_dmp.terminology.national import INS_FORMAT, INS_NIR, INS_SYSTEMS
 
 _OPERATOR = Caller(Actor.ADMIN, "import", client="fhir-dmp", scopes=(Scope("system", "*", frozenset("cruds")),))
 
@@ -124,9 +125,9 @@ def _safely(unit: Unit, process: _Process) -> Iterator[Outcome]:
 def _outcomes(unit: Unit, process: _Process) -> Iterator[Outcome]:
     kind = kind_of(unit.path)
     if kind == "cda":
-        yield _cda(unit.path, process)
+        yield _cda(str(unit.path), unit.path.read_bytes(), process)
     elif kind == "zip":
-        yield from import_archive.record(process.importer, unit.path)
+        yield from _archive(unit.path, process)
     elif kind == "ndjson":
         yield from resources(process.importer, (_item(name, found) for name, found in lines(unit)))
     else:
@@ -142,13 +143,38 @@ def _resource(path: Path, kind: str, process: _Process) -> Json:
     return from_xml(body, process.services.structures) if kind == "xml" else parse(body)
 
 
-def _cda(path: Path, process: _Process) -> Outcome:
+def _archive(path: Path, process: _Process) -> Iterator[Outcome]:
+    """Import an exported record, or the documents of an IHE_XDM.ZIP."""
+    with import_archive.opened(path) as archive:
+        if not is_xdm(archive):
+            yield from import_archive.record(process.importer, path)
+            return
+        for document in documents(archive):
+            yield _transmitted(f"{path}/{document.name}", document, process)
+
+
+def _transmitted(name: str, document: Document, process: _Process) -> Outcome:
+    """Store one document of an archive under the labels that its metadata give it."""
+    try:
+        if document.error is not None:
+            raise document.error
+        outcome = _cda(name, document.data, process, document.stated)
+    except StoreUnavailable:
+        raise
+    except DmpError as error:
+        return refused(name, error)
+    return replace(outcome, warnings=(*outcome.warnings, *(("value", text) for text in document.warnings)))
+
+
+def _cda(name: str, data: bytes, process: _Process, metadata: Stated | None = None) -> Outcome:
     """Store a CDA: the header makes the submission, and the dossier when asked."""
     services = process.services
-    data = path.read_bytes()
     header = read_header(data)
     stated = ins_of(header.patient)
-    ins = stated or _given(process)
+    beside = _ins_beside(metadata)
+    if stated and beside and stated[1] != beside[1]:
+        raise Unprocessable("METADATA.XML names another patient than the document does.", code="conflict")
+    ins = stated or beside or _given(process)
     if ins is None:
         raise Unprocessable("The CDA states no INS; say whose it is with --patient.", code="required")
     if services.patient_id(*ins) is None:
@@ -157,9 +183,19 @@ def _cda(path: Path, process: _Process) -> Outcome:
             raise Unprocessable(text, code="not-found", details=services.documents.erreur("dmp-inexistant"))
         _open(patient_of(header, ins, services.zone), process)
     submitted = instant(services.clock.now_ms())
-    wrapping = Wrapping(ins, submitted, services.documents.operator_oid, services.zone)
+    visibility = metadata.visibility if metadata else ()
+    wrapping = Wrapping(ins, submitted, services.documents.operator_oid, services.zone, visibility)
     bundle = wrap(data, services.documents.codes, wrapping, header)
-    return submission(process.importer, str(path), bundle)
+    return submission(process.importer, name, bundle)
+
+
+def _ins_beside(metadata: Stated | None) -> tuple[str, str] | None:
+    """Return the INS of the metadata, None when they name the patient otherwise."""
+    if metadata is None or metadata.patient is None:
+        return None
+    oid, number = metadata.patient
+    system = f"urn:oid:{oid}"
+    return (system, number) if system in INS_SYSTEMS and INS_FORMAT.fullmatch(number) else None
 
 
 def _given(process: _Process) -> tuple[str, str] | None:

@@ -42,7 +42,17 @@ def call_of(request: Request, caller: Caller, intake: payload.Intake) -> Call:
     _check_acceptable(request)
     wanted = request.wanted
     info = _info(request, form, returned, strict)
-    return Call(request.method, request.segments, caller, info, request.query, sent, wanted.accept_raw, wanted.accepts)
+    return Call(
+        request.method,
+        request.segments,
+        caller,
+        info,
+        request.query,
+        sent,
+        wanted.accept_raw,
+        wanted.accepts,
+        wanted.page,
+    )
 
 
 def bare(request: Request, caller: Caller) -> Call:
@@ -63,8 +73,9 @@ def _read_form(request: Request, body: Body) -> str:
 
 
 def _check_acceptable(request: Request) -> None:
-    """Refuse before anything is done; only a Binary may answer a type of its own."""
-    if request.wanted.format is None and not (request.method == "GET" and request.segments[:1] == ("Binary",)):
+    """Refuse before anything is done; only a Binary and an archive may have a type of their own."""
+    own = request.segments[-1:] == ("$xdm",) or (request.method == "GET" and request.segments[:1] == ("Binary",))
+    if request.wanted.format is None and not own:
         request.wanted.acceptable()
 
 

@@ -122,7 +122,7 @@ def disposition(content: Content) -> str:
     >>> disposition(Content(iter(()), "application/pdf", 0, filename='é"x/../y.pdf'))
     'inline; filename="__x_.._y.pdf"; filename*=UTF-8\\'\\'%C3%A9_x_.._y.pdf'
     """
-    kind = "inline" if _bare(content.media_type) in _INLINE else "attachment"
+    kind = "inline" if content.policy or _bare(content.media_type) in _INLINE else "attachment"
     if not content.filename:
         return kind
     name = re.sub(r'[\x00-\x1f\x7f"/\\:*?<>|]', "_", content.filename)[:150].strip(". ") or "document"
@@ -133,7 +133,7 @@ def disposition(content: Content) -> str:
 
 def policy(content: Content) -> str:
     """Return the Content-Security-Policy: everything that could be active content is sandboxed."""
-    return PLAIN if _bare(content.media_type) in _INLINE else SANDBOX
+    return content.policy or (PLAIN if _bare(content.media_type) in _INLINE else SANDBOX)
 
 
 def _bare(media_type: str) -> str:

@@ -49,13 +49,14 @@ class Wanted:
     """What to answer with. format: None when nothing that we have is acceptable.
 
     accept_raw: no FHIR media type was named, so a content may travel as its own bytes; accepts: the media types named,
-    best first, () for anything.
+    best first, () for anything. page: text/html was named, and is what suits best.
     """
 
     format: Format | None
     content_type: str
     accept_raw: bool = True
     accepts: tuple[str, ...] = ()
+    page: bool = False
 
     def acceptable(self) -> Wanted:
         """Return self.
@@ -153,7 +154,8 @@ def _decide(accept: str) -> Wanted:
     for wish in named:
         chosen = _format_of(wish, refused)
         if chosen:
-            return Wanted(chosen, _content_type(wish.name, chosen, named), raw, accepts)
+            page = raw and NAMES.get(wish.name) is Format.HTML
+            return Wanted(chosen, _content_type(wish.name, chosen, named), raw, accepts, page)
     return Wanted(None, CONTENT_TYPES[Format.JSON], raw, accepts)
 
 

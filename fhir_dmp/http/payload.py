@@ -26,7 +26,7 @@ from fhir_dmp.ports import BlobStore
 
 FORM = "application/x-www-form-urlencoded"
 #: The operation whose body is a CDA file, whatever stands around its ClinicalDocument.
-_CDA_IN = "$cda-to-fhir"
+_CDA_IN = ("$cda-to-fhir", "$generate-metadata")
 _PLAIN_XML = ("application/xml", "text/xml")
 JSON_PATCH = "application/json-patch+json"
 XML_PATCH = "application/xml-patch+xml"
@@ -77,7 +77,7 @@ def read_payload(request: Request, body: Body, intake: Intake, strict: bool) -> 
     given = media_type(declared)
     if request.segments[:1] == ("Binary",) and not _is_operation(request) and request.method != "PATCH":
         return _content(given, declared, body, intake)
-    if request.segments[-1:] == (_CDA_IN,) and given.name in _PLAIN_XML:
+    if request.segments[-1:] and request.segments[-1] in _CDA_IN and given.name in _PLAIN_XML:
         return Payload(given.name, declared, raw=body.read())
     if not given.name:
         given, chunks = _guess(body, strict)

@@ -163,8 +163,9 @@ def _raw(answer: Answer, request: Request, headers: Headers) -> Reply:
     headers += _GUARDS
     if not any(name == "Cache-Control" for name, _ in headers):
         headers.append(_NO_STORE)
+    if not any(name == "Vary" for name, _ in headers):
+        headers.append(_VARY)
     headers += [
-        _VARY,
         ("Content-Type", contents.media_type_of(content)),
         ("Content-Disposition", contents.disposition(content)),
         ("Content-Security-Policy", contents.policy(content)),

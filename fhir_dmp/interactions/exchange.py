@@ -42,7 +42,7 @@ class Call:
     method: GET, POST, PUT, PATCH, DELETE (HEAD arrives as GET). path: segments below the base, percent-decoded; ()
     is the base itself. query: decoded (name, value) pairs in order, the form body of `_search` merged in.
     accept_raw: the client did not ask for a FHIR representation (Binary answers bytes); accepts: the media types it
-    named, best first, () for anything.
+    named, best first, () for anything. accept_page: what it wants best is text/html.
     """
 
     method: str
@@ -53,13 +53,15 @@ class Call:
     payload: Payload | None = None
     accept_raw: bool = False
     accepts: tuple[str, ...] = ()
+    accept_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """Raw bytes to send: chunks of [start, end) out of `size`, with their media type and a file name.
 
-    open: reads another [start, end) of the same content, so that a byte range costs only what it sends.
+    open: reads another [start, end) of the same content, so that a byte range costs only what it sends. policy: the
+    Content-Security-Policy of a page that this server made itself; "" for the contents of others.
     """
 
     chunks: Iterator[bytes]
@@ -69,6 +71,7 @@ class Content:
     end: int | None = None
     filename: str = ""
     open: Callable[[int, int], Iterator[bytes]] | None = None
+    policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

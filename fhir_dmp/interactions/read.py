@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_dmp.access.refusal import absent
+from fhir_dmp.audit.story import preferred
+from fhir_dmp.cda.page import POLICY, page
 from fhir_dmp.errors import BadRequest, Gone, NotAcceptable, NotFound
 from fhir_dmp.fhir.base64_stream import binary_json
 from fhir_dmp.fhir.links import on_the_wire
@@ -94,6 +96,10 @@ def _content(call: Call, version: Version, services: Services) -> Answer:
     media_type = head.get("contentType", "application/octet-stream")
     sha256 = version.blob or ""
     size = services.store.blobs.size(sha256) or 0
+    if call.accept_page and size and _bare(media_type) in _XML:
+        shown = _page(call, version, size, services)
+        if shown is not None:
+            return shown
     if call.accept_raw:
         if call.accepts and not _acceptable(media_type, call.accepts):
             raise NotAcceptable("The document has another media type than those accepted; ask for */* to get it.")
@@ -107,8 +113,27 @@ def _content(call: Call, version: Version, services: Services) -> Answer:
     return Answer(stream=stream, version=version.version, updated_ms=version.updated_ms)
 
 
+def _page(call: Call, version: Version, size: int, services: Services) -> Answer | None:
+    """Return the page of a CDA; None when the content is none, or longer than a CDA may be."""
+    limit = services.settings.server.max_body_bytes
+    if size > limit:
+        return None
+    language = preferred(call.info.headers.get("accept-language", ""))
+    try:
+        made = page(b"".join(services.store.blobs.read(version.blob or "")), language, limit)
+    except BadRequest:
+        return None
+    content = Content(iter((made,)), "text/html;charset=utf-8", len(made), policy=POLICY)
+    headers = (("Content-Language", language), ("Vary", "Accept, Accept-Encoding, Accept-Language, Authorization"))
+    return Answer(content=content, version=version.version, updated_ms=version.updated_ms, headers=headers)
+
+
+def _bare(media_type: str) -> str:
+    return media_type.partition(";")[0].strip().lower()
+
+
 def _acceptable(media_type: str, accepts: tuple[str, ...]) -> bool:
-    bare = media_type.partition(";")[0].strip().lower()
+    bare = _bare(media_type)
     alike = _XML if bare in _XML else (bare,)
     family = bare.partition("/")[0] + "/*"
     return any(accept in alike or accept in ("*/*", family) for accept in accepts)

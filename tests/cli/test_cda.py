@@ -52,3 +52,11 @@ def test_what_is_no_cda_is_one_line_and_a_status(cli: CommandLine) -> None:
     done = cli("cda", "to-fhir", str(cli.write("bad.xml", b"<a/>")))
     assert done.status == 1
     assert "ClinicalDocument" in done.err
+
+
+def test_a_file_becomes_a_page(cli: CommandLine) -> None:
+    given = cli.write("one.xml", document())
+    out = given.with_name("one.html")
+    assert cli("cda", "to-html", str(given), "--out", str(out), "--language", "en").status == 0
+    assert '<html lang="en">' in out.read_text("utf-8")
+    assert cli("cda", "to-html", str(cli.write("bad.xml", b"<a/>"))).status == 1

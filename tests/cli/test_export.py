@@ -223,7 +223,6 @@ def zipped(**files: str | bytes) -> bytes:
     ("data", "words"),
     [
         (zipped(README="hello"), "is no export of fhir-dmp (it has no manifest.json of one): unpack it"),
-        (zipped(IHE_XDM__SUBSET01__METADATA="<x/>"), "IHE XDM archives are not read yet"),
         (zipped(manifest_json='{"format": "other"}'), "is no export of fhir-dmp"),
         (zipped(manifest_json='{"format": "fhir-dmp-export", "patient": "Patient/x", "version": 9}'), "has form 9"),
         (zipped(manifest_json="{"), "400 The body is not JSON"),

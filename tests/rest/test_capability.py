@@ -237,10 +237,12 @@ def test_the_openapi_document_keeps_step_with_the_statement(world: World) -> Non
             name = operation["name"]
             on_type, on_instance = f"/{type_}/${name}" in paths, f"/{type_}/{{id}}/${name}" in paths
             on_instances_only = (
-                "meta-add", "meta-delete", "everything", "document", "access-history", "notifications",
+                "meta-add", "meta-delete", "everything", "document", "access-history", "notifications", "xdm",
             )  # fmt: skip
             assert on_type is (name not in on_instances_only), name
-            assert on_instance is (name not in ("dmp-ouvrir", "docref", "lookup", "fhir-to-cda")), name
+            assert on_instance is (
+                name not in ("dmp-ouvrir", "docref", "lookup", "fhir-to-cda", "generate-metadata")
+            ), name
 
 
 @pytest.mark.statement("fhir-rest J210")

@@ -28,12 +28,14 @@ from fhir_dmp.interactions.operations.docref import docref
 from fhir_dmp.interactions.operations.document import document
 from fhir_dmp.interactions.operations.everything import everything
 from fhir_dmp.interactions.operations.expand import expand
+from fhir_dmp.interactions.operations.generate_metadata import generate_metadata
 from fhir_dmp.interactions.operations.lookup import lookup, subsumes
 from fhir_dmp.interactions.operations.meta import meta, meta_add, meta_delete
 from fhir_dmp.interactions.operations.translate import translate
 from fhir_dmp.interactions.operations.validate import validate
 from fhir_dmp.interactions.operations.validate_code import validate_code
 from fhir_dmp.interactions.operations.versions import versions
+from fhir_dmp.interactions.operations.xdm import xdm
 from fhir_dmp.interactions.services import Services
 
 #: Stands for every resource type.
@@ -129,6 +131,8 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             "fhir-to-cda", fhir_to_cda, frozenset({"type"}), frozenset({"Binary", "Bundle", "DocumentReference"})
         ),
+        Operation("generate-metadata", generate_metadata, frozenset({"type"}), frozenset({"DocumentReference"})),
+        Operation("xdm", xdm, frozenset({"instance"}), frozenset({"DocumentReference"}), ("GET", "POST")),
         Operation(
             "meta",
             meta,

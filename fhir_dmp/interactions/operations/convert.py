@@ -32,7 +32,9 @@ def cda_to_fhir(call: Call, services: Services) -> Answer:
         BadRequest: no CDA was sent, or it cannot be read; the place is named.
         TooLarge: longer than `server.max_body_bytes`.
     """
-    data = _stored(call, services) if len(call.path) == 3 else _sent(call, services)
+    if len(call.path) == 2 and not (call.caller.may("c", "Binary") or call.caller.may("r", "Binary")):
+        raise Forbidden("The token's scopes allow neither create nor read of Binary.", code="forbidden")
+    data = _stored(call, services) if len(call.path) == 3 else sent_cda(call, services)
     limit = services.settings.server.max_body_bytes
     if len(data) > limit:
         raise TooLarge(f"A CDA may have {limit} bytes.")
@@ -57,15 +59,18 @@ def _stored(call: Call, services: Services) -> bytes:
     return b"".join(answer.content.chunks)
 
 
-def _sent(call: Call, services: Services) -> bytes:
-    if not (call.caller.may("c", "Binary") or call.caller.may("r", "Binary")):
-        raise Forbidden("The token's scopes allow neither create nor read of Binary.", code="forbidden")
+def sent_cda(call: Call, services: Services) -> bytes:
+    """Return the CDA file that was sent, bare or in a Binary.
+
+    Raises:
+        BadRequest: something else was sent.
+    """
     if call.payload is not None and call.payload.raw is not None:
         return call.payload.raw
-    binary = _resource(call)
+    binary = sent_resource(call)
     data = binary.get("data")
     if binary.get("resourceType") != "Binary" or not isinstance(data, str):
-        raise BadRequest("Send a CDA file, or a Binary that holds one.", code="required")
+        raise BadRequest("Send a CDA file, or a Binary that holds one.", code="required", expression="Binary")
     staged = call.payload.staged.get(data) if call.payload else None
     if staged is not None:
         return _content(staged, services)
@@ -79,7 +84,7 @@ def _content(blob: Blob, services: Services) -> bytes:
     return blob.data if blob.data is not None else b"".join(services.store.blobs.read(blob.sha256))
 
 
-def _resource(call: Call) -> Json:
+def sent_resource(call: Call) -> Json:
     """Return the resource that was sent, bare or as the parameter `resource`."""
     body = call.payload.resource if call.payload else None
     if body is not None and body.get("resourceType") == "Parameters":
@@ -98,7 +103,7 @@ def fhir_to_cda(call: Call, services: Services) -> Answer:
     """
     if not any(call.caller.may(right, call.path[0]) for right in "cr"):
         raise Forbidden("The token's scopes do not allow this.", code="forbidden")
-    resource = _inline(_resource(call), call, services)
+    resource = inline(sent_resource(call), call, services)
     if resource.get("resourceType") == "DocumentReference":
         resource = document_of(resource)
     elif resource.get("resourceType") != "Bundle":
@@ -108,7 +113,7 @@ def fhir_to_cda(call: Call, services: Services) -> Answer:
     return _written(found, call)
 
 
-def _inline(resource: Json, call: Call, services: Services) -> Json:
+def inline(resource: Json, call: Call, services: Services) -> Json:
     """Put contents that were set aside while the body arrived back into their places."""
     staged = call.payload.staged if call.payload else {}
     if not staged:
