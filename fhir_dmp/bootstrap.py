@@ -120,7 +120,7 @@ def _mongo(settings: StoreSettings) -> ResourceStore:
 
 
 #: Folders of definitions that clients may read.
-PUBLISHED = ("profiles/operation-definitions", "profiles/search-parameters", "profiles/code-systems")
+PUBLISHED = tuple(f"profiles/{folder}" for folder in definitions.FOLDERS)
 
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
     "memory": _memory,
@@ -480,7 +480,7 @@ def _commit_now(store: ResourceStore, records: tuple[AuditRecord, ...]) -> None:
 def public_urls(settings: Settings) -> tuple[str, str]:
     """Return the public FHIR base and the issuer, from the settings or from host and port."""
     server = settings.server
-    here = f"http://{server.host}:{server.port}"
+    here = f"{'https' if server.tls_certificate else 'http'}://{server.host}:{server.port}"
     return (server.base_url or f"{here}/fhir").rstrip("/"), (server.issuer or f"{here}/auth").rstrip("/")
 
 
@@ -516,7 +516,7 @@ def _matrix(settings: Settings) -> Matrix:
 
 
 def publish_definitions(services: Wired) -> int:
-    """Store what the release says of its operations, search parameters and code systems; return how many changed."""
+    """Store the conformance resources of the release; return how many changed."""
     return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
 
 

@@ -42,6 +42,8 @@ class Server:
     threads: int = _setting(8, "threads that run requests in each worker")
     base_url: str = _setting("", "public URL of the FHIR base; empty: from host and port")
     issuer: str = _setting("", "public URL of the authorization server; empty: from host and port")
+    tls_certificate: str = _setting("", "PEM file of the certificate chain: the server itself speaks TLS 1.2 and 1.3")
+    tls_key: str = _setting("", "PEM file of the certificate's private key")
     max_body_bytes: int = _setting(52428800, "largest request body, in bytes; above: 413")
     max_bundle_entries: int = _setting(1000, "largest batch or transaction")
     timezone: str = _setting("Europe/Paris", "zone of dates written without offset")

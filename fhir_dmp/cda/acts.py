@@ -47,6 +47,7 @@ def read_act(act: Element, holder: Element, reader: Any, wrapped: tuple[str, boo
         put(resource, place(mapping.patient), {"reference": reader.patient})
     leftover = read_children(act, mapping, reader, resource, keep)
     _negated(act, mapping, resource, keep)
+    _ended(resource, keep)
     extensions: list[Json] = [_shape(act, holder)]
     if wrapped is not None:
         said: list[Json] = [{"url": "xml", "valueString": wrapped[0]}]
@@ -207,6 +208,26 @@ def _negated(act: Element, mapping: Mapping_, resource: Json, keep: list[tuple[s
             resource.setdefault("modifierExtension", []).append({"url": NEGATION, "valueBoolean": True})
 
 
+_CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+_OVER = frozenset({"resolved", "remission", "inactive"})
+IMPLIED_STATUS = "implied-status"
+_IMPLIED = ((_CLINICAL, "resolved"), (_CLINICAL, "inactive"))
+
+
+def _ended(resource: Json, keep: list[tuple[str, str]]) -> None:
+    """A condition that has ended is not active any more, whatever its status says or does not say (con-4 of FHIR)."""
+    if resource["resourceType"] != "Condition" or "abatementDateTime" not in resource:
+        return
+    said = (resource.get("clinicalStatus") or {}).get("coding", [])
+    if any(one.get("system") == _CLINICAL and one.get("code") in _OVER for one in said):
+        return
+    others = [one for one in said if one.get("system") != _CLINICAL]
+    resource["clinicalStatus"] = {
+        "coding": [{"system": _CLINICAL, "code": "inactive" if said else "resolved"}, *others]
+    }
+    keep.append((IMPLIED_STATUS, ""))
+
+
 def _says_none(resource: Json) -> bool:
     """Say whether the code itself says that there is none (no known problem)."""
     for coding in (resource.get("code") or {}).get("coding", ()):
@@ -248,6 +269,9 @@ def write_act(resource: Json, writer: Any) -> Element | None:
     if mapping.negation == "refuted" and _is_negative(resource, mapping):
         del said["verificationStatus"]
         element.extend(one for one in kept.pop("certainty", ()) if one is not None)
+    if IMPLIED_STATUS in kept and _first_code(said.get("clinicalStatus")) in _IMPLIED:
+        del said["clinicalStatus"]
+        element.extend(one for one in kept.pop("clinical-status", ()) if one is not None)
     element.extend(write_children(said, mapping, writer, kept))
     if not shape:
         _give_way(element, framed_)

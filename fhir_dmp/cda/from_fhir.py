@@ -351,6 +351,8 @@ def _section(section: Json, writer: Writing) -> Element:
     missing = len(section.get("entry", ())) - len(entries)
     if missing:
         writer.drop("Composition.section.entry", f"{missing} entries are not in the bundle")
+    if (section.get("text") or {}).get("status") == "empty":
+        section = {name: value for name, value in section.items() if name != "text"}
     from_cda = bool(kept) or any(act_parts(one) for one in entries)
     said = section if "text" in section or not entries or from_cda else {**section, "text": generated(_rows(entries))}
     element.extend(one for one in kept.get(REST, ()) if one is not None)

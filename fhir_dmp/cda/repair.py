@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from fhir_dmp.cda.elements import TYPE, name_of, place_of, tag
-from fhir_dmp.cda.scalars import Writer
+from fhir_dmp.cda.scalars import FLAVORS, REASONS, Writer
 from fhir_dmp.cda.xml import Element
 
 _TIME = re.compile(r"\d{4,14}(?:[+-]\d{4})?")
@@ -28,7 +28,9 @@ def repair(document: Element, writer: Writer) -> None:
         if flavor is not None and flavor not in writer.knowledge.allowed["@nullFlavor"]:
             _say(element, writer, "a nullFlavor that does not exist")
             del element.attrib["nullFlavor"]
-            if _TIME.fullmatch(flavor) and not element.get("value"):
+            if flavor in REASONS:
+                element.set("nullFlavor", FLAVORS[REASONS[flavor]])
+            elif _TIME.fullmatch(flavor) and not element.get("value"):
                 element.set("value", flavor)
         class_ = element.get("classCode")
         allowed = writer.knowledge.allowed.get(f"{name_of(element)}/@classCode")

@@ -108,7 +108,7 @@ def read_children(
                 _placed(read, rule, resource, units, keep)
         if rule.default is not None and get(resource, rule.part.to) in (None, []):
             put(resource, rule.part.to, rule.default)
-            if not units:
+            if not any(unit in taken for unit in units):
                 keep.append((rule.key, ""))
     return [one for one, _ in names if one not in taken]
 

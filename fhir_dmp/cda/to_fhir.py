@@ -216,10 +216,10 @@ def _section(section: Element, reader: Reading) -> Json:
     if inner:
         found["section"] = inner
     if not entries and not inner and "text" not in found:
-        # cmp-1 of FHIR: a section says something or says why not.
-        found["emptyReason"] = {
-            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/list-empty-reason", "code": "unavailable"}]
-        }
+        # cmp-1 of FHIR: a section says something; this one says that it is empty.
+        found["text"] = {"status": "empty", "div": '<div xmlns="http://www.w3.org/1999/xhtml">-</div>'}
+        reason = {"system": "http://terminology.hl7.org/CodeSystem/list-empty-reason", "code": "unavailable"}
+        found["emptyReason"] = {"coding": [reason]}
     order = ("id", "extension", "title", "code", "author", "focus", "text", "entry", "emptyReason", "section")
     return {name: found[name] for name in order if name in found}
 

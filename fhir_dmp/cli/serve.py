@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -68,6 +69,7 @@ def _run(demo: bool) -> None:
 
     settings = configuration.load()
     _check_open_access(settings.server.access, settings.server.host)
+    _check_tls(settings.server.tls_certificate, settings.server.tls_key)
     port = _free_port(settings.server.host, settings.server.port)
     if port != settings.server.port:
         os.environ["DMP_SERVER_PORT"] = str(port)
@@ -83,7 +85,8 @@ def _run(demo: bool) -> None:
                 bootstrap.load_demo(services)
             _announce(services.base, demo, settings.server.access == "open")
         server = settings.server
-        wsgi_server("fhir_dmp.wsgi:application", server.host, port, server.workers, server.threads).serve()
+        tls = (Path(server.tls_certificate), Path(server.tls_key)) if server.tls_certificate else None
+        wsgi_server("fhir_dmp.wsgi:application", server.host, port, server.workers, server.threads, tls).serve()
 
 
 @contextmanager
@@ -111,6 +114,26 @@ def _shared_meters(workers: int) -> Iterator[None]:
 def _check_open_access(access: str, host: str) -> None:
     if access == "open" and not is_loopback(host):
         raise click.UsageError(f"--access open is refused on {host}: bind to 127.0.0.1, or keep access enforced")
+
+
+def _check_tls(certificate: str, key: str) -> None:
+    """Refuse what would start without TLS, or not at all.
+
+    Raises:
+        ConfigurationError: one of the two files is missing or cannot be used.
+    """
+    from fhir_dmp.errors import ConfigurationError, Problem
+
+    if not certificate and not key:
+        return
+    if not certificate or not key:
+        missing = "server.tls_key" if certificate else "server.tls_certificate"
+        raise ConfigurationError(Problem(missing, "is not set", "name both files, or none behind a proxy"))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        what = f"cannot be used with its key ({error.strerror or error})" if isinstance(error, OSError) else str(error)
+        raise ConfigurationError(Problem("server.tls_certificate", what, "name a PEM chain and its key")) from error
 
 
 def is_loopback(host: str) -> bool:
@@ -171,10 +194,15 @@ def _token_command() -> str:
     return f"cd {quote(str(Path.cwd()))} && {' '.join([*given, *map(quote, words)])} token --as admin"
 
 
-def wsgi_server(application: str, host: str, port: int, workers: int, threads: int) -> Any:
-    """Return granian with our options for a WSGI application `module:name`; `serve()` runs it until it is stopped."""
+def wsgi_server(
+    application: str, host: str, port: int, workers: int, threads: int, tls: tuple[Path, Path] | None = None
+) -> Any:
+    """Return granian with our options for a WSGI application `module:name`; `serve()` runs it until it is stopped.
+
+    tls: certificate chain and key. TLS 1.0 and 1.1 do not exist in its library. [security S-11]
+    """
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import Interfaces, SSLProtocols
     from granian.log import LogLevels
 
     return Granian(
@@ -190,4 +218,7 @@ def wsgi_server(application: str, host: str, port: int, workers: int, threads: i
         backpressure=max(threads * 16, 64),
         websockets=False,
         log_level=LogLevels.error,
+        ssl_cert=tls[0] if tls else None,
+        ssl_key=tls[1] if tls else None,
+        ssl_protocol_min=SSLProtocols.tls12,
     )

@@ -1,4 +1,4 @@
-"""The definitions that this server publishes of itself: operations, search parameters and code systems of profiles/.
+"""The conformance resources that this server publishes of itself: everything in profiles/ but the tables of R4.
 
 They are ordinary resources of the store, so that they are read, searched and included like any other. Written when they
 are missing or differ from the release's; several processes may do so at once.

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from tests.benchmarks import (
+    coding,
     converting,
     crashing,
     enforcing,
@@ -195,6 +196,14 @@ def cda(folder: Path, schema: Path | None, page: bool) -> None:
     click.echo(text)
     if page:
         converting.PAGE.write_text(text, encoding="utf-8")
+
+
+@group.command()
+@click.option("--codes", default=100_000, show_default=True, help="How many codes the code system has.")
+@click.pass_obj
+def terms(options: Options, codes: int) -> None:
+    """Ask about a code of a large code system."""
+    options.show(coding.measure(options.command, codes=codes, rounds=options.rounds))
 
 
 @group.command("all")

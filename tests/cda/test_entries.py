@@ -120,7 +120,8 @@ def test_severity_certainty_status_and_comment_are_of_the_condition() -> None:
 
 @pytest.mark.statement("cda D66")
 def test_no_known_problem_is_one_condition_that_says_so() -> None:
-    data = said(listed(problem("P-1", "no-known-problems", negated="true", system=ABSENT)))
+    none = problem("P-1", "no-known-problems", negated="true", system=ABSENT)
+    data = said(listed(none.replace('<high value="20260110"/>', "")))
     found = only(data, "Condition")
     assert concept(found["code"]) == (
         "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips",
@@ -128,6 +129,14 @@ def test_no_known_problem_is_one_condition_that_says_so() -> None:
     )
     assert "clinicalStatus" not in found
     assert "verificationStatus" not in found
+    returns(data)
+
+
+def test_a_problem_that_has_ended_is_not_active_any_more() -> None:
+    data = said(listed(problem("P-1", "J45"), problem("P-2", "I10", status("E30", "55561003"))))
+    ended, contradicted = resources(data, "Condition")
+    assert [one["code"] for one in ended["clinicalStatus"]["coding"]] == ["resolved"]
+    assert [one["code"] for one in contradicted["clinicalStatus"]["coding"]] == ["inactive", "55561003"]
     returns(data)
 
 

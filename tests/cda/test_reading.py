@@ -181,10 +181,10 @@ def test_a_title_that_is_null_gives_none_and_one_issue() -> None:
 def test_three_megabytes_are_converted_in_a_few_seconds() -> None:
     picture = base64.b64encode(bytes(2_000_000)).decode()
     data = document(section(entry(COPY.replace(base64.b64encode(PDF).decode(), picture)) + entry(WEIGHT) * 400))
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = to_fhir(data, knowledge())
     assert len(found.bundle["entry"]) > 400
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.statement("cda A18", "cda A19", "cda A20")
@@ -198,10 +198,10 @@ def test_three_megabytes_are_converted_in_a_few_seconds() -> None:
 )
 def test_a_doctype_is_refused_before_anything_is_expanded(dtd: str) -> None:
     head, _, rest = document().partition(b"?>\n")
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(BadRequest, match="DTD"):
         to_fhir(head + b"?>\n" + dtd.encode() + rest, knowledge())
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.statement("cda A21")

@@ -56,7 +56,7 @@ def test_what_is_no_pdf_has_no_words_and_harms_nobody(reader: PdfReader, content
 def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read(reader: PdfReader) -> None:
     start = time.monotonic()
     assert reader(_slow_pdf()) == ""
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
     assert "Normal" in reader(pdf(["Normal"]))
 
 

@@ -492,6 +492,6 @@ def test_digits_survive_a_patch() -> None:
 def test_a_patch_of_costly_paths_is_stopped() -> None:
     patient = _patient(identifier=_identifiers(*map(str, range(200))))
     costly = "Patient.descendants().where(%resource.descendants().where(%resource.descendants().exists()).empty())"
-    started = time.perf_counter()
+    started = time.process_time()
     assert _refused(patient, *[_operation("delete", costly)] * 1000).endswith("the expression visits too many nodes.")
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20

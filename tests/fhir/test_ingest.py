@@ -148,11 +148,11 @@ def test_a_nonce_must_not_break_the_json() -> None:
 def test_a_large_content_passes_fast_and_in_little_memory() -> None:
     text = base64.b64encode(os.urandom(12_000_000))
     body = b'{"resourceType":"Binary","contentType":"application/pdf","data":"' + text + b'"}'
-    started = time.perf_counter()
+    started = time.process_time()
     plain = Diverter(Counter, nonce="a")
     plain.feed(body)
     assert plain.finish()[1][":a:0"].size == 12_000_000
-    assert len(body) / (time.perf_counter() - started) > 20e6  # hundreds on a quiet machine
+    assert len(body) / (time.process_time() - started) > 20e6  # hundreds on a quiet machine
     tracemalloc.start()
     try:
         diverter = Diverter(Counter, nonce="b")
@@ -167,7 +167,7 @@ def test_a_large_content_passes_fast_and_in_little_memory() -> None:
 @pytest.mark.parametrize("unit", [b'{"data":"AAAA"},', b'"data"', b'"\\', b'"data":"\\/', b'"data" ', b"\\"])
 def test_hostile_bodies_cost_linear_time(unit: bytes) -> None:
     diverter = Diverter(Counter, nonce="c")
-    started = time.perf_counter()
+    started = time.process_time()
     diverter.feed(unit * (1_000_000 // len(unit)))
     diverter.finish()
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

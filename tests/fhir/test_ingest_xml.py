@@ -90,10 +90,10 @@ def test_invalid_base64_is_refused_with_its_place() -> None:
 )
 def test_hostile_bodies_cost_linear_time(unit: bytes) -> None:
     diverter = XmlDiverter(Bytes, nonce="c")
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         diverter.feed(unit * (1_000_000 // len(unit)))
         diverter.finish()
     except BadRequest:
         assert unit == b'<data value="'
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

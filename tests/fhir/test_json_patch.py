@@ -188,13 +188,13 @@ def test_digits_survive_a_patch() -> None:
 
 
 def test_copies_of_copies_are_stopped() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     double = [{"op": "copy", "from": "", "path": f"/x{index}"} for index in range(60)]
     assert _refused(*double).endswith("the result would be too large.")
     text = [{"op": "add", "path": "/x", "value": ["y" * 1000]}]
     grow = [{"op": "copy", "from": "/x", "path": "/x/-"}] * 900
     assert _refused(*text, *grow).endswith("the result would be too large.")
-    assert time.perf_counter() - started < 30
+    assert time.process_time() - started < 30
 
 
 _json = st.recursive(

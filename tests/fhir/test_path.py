@@ -235,10 +235,10 @@ def test_odd_data_never_breaks_an_evaluation(resource: Json) -> None:
 def test_an_expression_that_would_run_away_is_stopped() -> None:
     bundle: Json = {"resourceType": "Bundle", "entry": [{"resource": PATIENT} for _ in range(50)]}
     runaway = "descendants().where(%resource.descendants().where(%resource.descendants().count() > 0).exists())"
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(PathError, match="too many nodes"):
         compile_path(runaway).values(bundle)
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
     with pytest.raises(PathError, match="too many nodes"):
         compile_path("'a'.repeat($this & 'b')").values(bundle)
     with pytest.raises(PathError, match="too long"):

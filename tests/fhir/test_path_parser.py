@@ -94,10 +94,10 @@ def test_expressions_of_clients_may_not_use_regular_expressions() -> None:
     ids=lambda text: text[:6],
 )
 def test_no_expression_exhausts_the_stack_or_the_clock(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with contextlib.suppress(PathSyntaxError):
         parse_path(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @given(st.text(alphabet="abAB.()[]'`|=<>+-*/&%$ 01{},\\@T:\n\u201c", max_size=60))

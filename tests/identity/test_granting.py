@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -109,9 +109,9 @@ def test_a_hundred_scopes_take_less_than_ten_milliseconds() -> None:
 
 
 def _seconds(asked: str) -> float:
-    started = perf_counter()
+    started = process_time()
     assert grant(asked, ALL)
-    return perf_counter() - started
+    return process_time() - started
 
 
 @pytest.mark.parametrize("asked", [" ".join(["x"] * 101), "x" * 8193, " ".join(f"s{n}" for n in range(10_000))])

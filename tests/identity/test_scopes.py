@@ -117,9 +117,9 @@ def _may(scopes: object, context: str, type_: str, letter: str) -> bool:
 @pytest.mark.statement("security G-21")
 def test_a_hundred_scopes_are_read_quickly_and_no_more() -> None:
     text = " ".join(["patient/DocumentReference.rs"] * 1000)
-    start = time.perf_counter()
+    start = time.process_time()
     found = parse(text[:8000])
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.05
     assert len(found) == MAX_SCOPES
     assert parse(text) == ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from fhir_dmp.oauth import offer
 from tests.oauth.people import Auth, backend
 
 Json = dict[str, Any]
+TESTS = Path(__file__).resolve().parents[1]
 OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
 
 
@@ -140,3 +142,34 @@ def test_plain_http_gets_no_token_from_a_server_that_is_https(tmp_path: Any) -> 
 
     assert asked(x_forwarded_proto="http") == 400
     assert asked(x_forwarded_proto="https") == 200
+
+
+#: What is said to be offered -> the test that goes through it.
+PROOFS = {
+    "launch-standalone": "signin/test_standalone.py::test_a_patient_signs_in_agrees_and_the_application_gets_a_code",
+    "launch-ehr": "signin/test_ehr_launch.py::test_an_application_is_launched_on_the_patient_that_is_open",
+    "authorize-post": "signin/test_standalone.py::test_the_request_may_come_as_a_form_too",
+    "client-public": "oauth/test_token_code.py::test_a_code_gives_a_token_with_its_context",
+    "client-confidential-symmetric": "oauth/test_token_code.py::test_a_secret_proves_a_client",
+    "client-confidential-asymmetric": "oauth/test_client_assertions.py::test_software_proves_itself_with_rs384",
+    "sso-openid-connect": "oauth/test_token_code.py::test_the_id_token_says_who_signed_in",
+    "context-standalone-patient": "signin/test_standalone.py::test_a_patient_scope_alone_still_yields_a_patient",
+    "context-ehr-patient": "signin/test_ehr_launch.py::test_the_patient_may_be_named_by_ins",
+    "context-ehr-encounter": "signin/test_ehr_launch.py::test_an_application_is_launched_on_the_patient_that_is_open",
+    "context-banner": "signin/test_ehr_launch.py::test_an_application_is_launched_on_the_patient_that_is_open",
+    "context-style": "signin/test_ehr_launch.py::test_an_application_is_launched_on_the_patient_that_is_open",
+    "permission-offline": "signin/test_manage.py::test_what_was_granted_offline_survives_signing_out",
+    "permission-online": "signin/test_manage.py::test_signing_out_ends_the_login_and_what_lives_with_it",
+    "permission-patient": "identity/test_scopes.py::test_a_patient_never_gets_the_scopes_of_a_user",
+    "permission-user": "oauth/test_scopes_gate.py::test_a_constraint_narrows_a_search_and_its_total",
+    "permission-v1": "identity/test_scopes.py::test_a_scope_of_the_grammar_is_read",
+    "permission-v2": "oauth/test_scopes_gate.py::test_a_constraint_narrows_a_search_and_its_total",
+}
+
+
+@pytest.mark.statement("security S-14")
+def test_each_capability_that_is_listed_has_a_test_that_goes_through_it(auth: Auth) -> None:
+    assert set(document(auth, "/fhir/.well-known/smart-configuration").json["capabilities"]) == PROOFS.keys()
+    for proof in PROOFS.values():
+        file, _, name = proof.partition("::")
+        assert f"def {name}(" in (TESTS / file).read_text(encoding="utf-8"), proof

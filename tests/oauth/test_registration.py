@@ -57,7 +57,7 @@ def test_registration_needs_the_initial_token(opened: Auth, token: str | None) -
         {"jwks": jwks(rsa_key())},
         {"client_name": ""},
     ],
-    ids=str,
+    ids=lambda change: next(iter(change)),
 )
 def test_what_a_client_may_not_say_of_itself_is_refused(opened: Auth, change: dict[str, Any]) -> None:
     answer = sent(opened, {**SOFTWARE, **change})

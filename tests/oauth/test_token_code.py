@@ -395,13 +395,16 @@ def test_two_proofs_at_once_are_refused(auth: Auth) -> None:
     assert PORTAL.client_id == "portail"
 
 
+@pytest.mark.statement("security L-7")
 def test_a_token_request_is_audited_without_its_secrets(auth: Auth) -> None:
+    proof = auth.proof()
+    assert auth.token({"grant_type": "client_credentials", "scope": "system/Patient.rs", **proof}).status == 200
     code = auth.code()
     body = auth.redeem(code).json
     auth.refresh(body["refresh_token"])
     records = auth.world.services.store.audit(_everything()).records
     text = repr(records)
-    for secret in (code, VERIFIER, body["access_token"], body["refresh_token"], SECRET):
+    for secret in (code, VERIFIER, body["access_token"], body["refresh_token"], SECRET, proof["client_assertion"]):
         assert secret not in text
     assert any(record.kind == "token" and "authorization_code" in (record.query or "") for _, record in records)
 

@@ -43,16 +43,7 @@ def test_sign_in_agreement_refresh_withdrawal_and_logout(scene: Scene) -> None:
     assert "Vous êtes déconnecté" in browser.submit(browser.open("/auth/logout")).text
 
 
-@pytest.fixture
-def atomic(scene: Scene, request: pytest.FixtureRequest) -> Scene:
-    """A scene over a store whose conditional updates are atomic."""
-    if "mongo-wire" in request.node.name:
-        pytest.skip("FerretDB updates without a lock (docs/stores.md)")
-    return scene
-
-
-def test_forms_that_race_yield_one_code(atomic: Scene) -> None:
-    scene = atomic
+def test_forms_that_race_yield_one_code(scene: Scene) -> None:
     browser = scene.browser()
     page = scene.sign_in(browser, browser.open(scene.request(scope=SCOPE)))
 
@@ -66,8 +57,7 @@ def test_forms_that_race_yield_one_code(atomic: Scene) -> None:
     assert len([each for each in consents if "app-grant" in str(each["category"])]) == 1
 
 
-def test_codes_that_race_get_five_tries_between_them(atomic: Scene) -> None:
-    scene = atomic
+def test_codes_that_race_get_five_tries_between_them(scene: Scene) -> None:
     browser = scene.browser()
     page = browser.submit(browser.open(scene.request()), login="anouk", password=PASSWORD)
 

@@ -146,7 +146,7 @@ def test_a_host_that_takes_its_time_is_given_up(keys: Keys) -> None:
     started = time.monotonic()
     with pytest.raises(Unavailable):
         keys.fetcher()(keys.url("/slow"))
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(

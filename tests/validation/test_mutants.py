@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -73,3 +74,78 @@ def test_the_mutants_are_many_and_of_every_kind() -> None:
         )
     assert set(kinds) >= {"min", "max", "fixed", "pattern", "binding", "type", "targetProfile", "slicing"}
     assert sum(kinds.values()) > 500
+
+
+def _event(value: Json) -> None:
+    value["subtype"] = [{"system": "http://hl7.org/fhir/restful-interaction", "code": "operation"}]
+
+
+def _identifier(kind: str, prefix: str) -> Callable[[Json], None]:
+    def change(value: Json) -> None:
+        for each in value["identifier"]:
+            if each.get("type", {}).get("coding", [{}])[0].get("code") == kind or each["value"].startswith(prefix):
+                each["value"] = "2026-1"
+
+    return change
+
+
+def _comment(*codes: str) -> Callable[[Json], None]:
+    def change(value: Json) -> None:
+        concept = {"coding": [{"code": code} for code in codes]}
+        parts = [each for each in value["extension"] if each["url"] not in ("comment", "identityStatus")]
+        status = {"url": "identityStatus", "valueCoding": {"code": "PROV" if len(codes) > 1 else "VALI"}}
+        value["extension"] = [*parts, status, {"url": "comment", "valueCodeableConcept": concept}]
+
+    return change
+
+
+def _validated(system: str, *uses: str) -> Callable[[Json], None]:
+    def change(value: Json) -> None:
+        reliability = next(each for each in value["extension"] if each["url"].endswith("identity-reliability"))
+        status = next(each for each in reliability["extension"] if each["url"] == "identityStatus")
+        status["valueCoding"] = {"code": "VALI"}
+        value["identifier"] = [{"use": use, "system": system, "value": "x"} for use in uses]
+
+    return change
+
+
+def _measured_nothing(value: Json) -> None:
+    for name in ("component", "hasMember", "dataAbsentReason", "valueQuantity"):
+        value.pop(name, None)
+
+
+#: Each constraint in FHIRPath that our profiles state -> what breaks it and nothing else of its element.
+BREAKS: dict[str, Callable[[Json], None]] = {
+    "balp-create": _event,
+    "balp-read": _event,
+    "balp-update": _event,
+    "balp-delete": _event,
+    "balp-query": _event,
+    "dmp-entry-uuid": _identifier("entryUUID", "urn:uuid:"),
+    "dmp-unique-id": _identifier("uniqueId", "urn:oid:"),
+    "fr-core-identity-reliability-1": _comment("DOUT"),
+    "fr-core-identity-reliability-2": _comment("DOUT", "FICT"),
+    "fr-core-1": _validated("http://example.org/x", "usual"),
+    "fr-core-2": _validated("urn:oid:1.2.250.1.213.1.4.8", "official", "official"),
+    "vs-1": lambda value: value.update(effectiveDateTime="2026"),
+    "vs-2": _measured_nothing,
+    "vs-3": lambda value: value.update(component=[{"code": {"text": "x"}}]),
+}
+STATED = [
+    (constraint["key"], each["url"])
+    for each in RESOURCES
+    if each["resourceType"] == "StructureDefinition"
+    for element in each["differential"]["element"]
+    if element.get("max") != "0"  # a slice that must be absent has nothing to judge
+    for constraint in element.get("constraint", ())
+]
+
+
+@pytest.mark.parametrize(("key", "url"), STATED, ids=lambda part: part.rpartition("/")[2])
+def test_every_broken_constraint_of_a_profile_is_caught_by_its_key(key: str, url: str) -> None:
+    value = completed(Maker(PROFILES, url).instance(), url)
+    assert not any(rule.endswith(f"#{key}") for rule in rules_in(broken(value, url)))
+    BREAKS[key](value)
+    found = [issue for issue in broken(value, url) if any(coding.code.endswith(f"#{key}") for coding in issue.details)]
+    assert [issue.severity for issue in found] == ["error"]
+    assert found[0].expression

@@ -1,11 +1,16 @@
 """The state of the authorization server in the collection `state`. Each change is one document, hence one atomic write.
 
+Servers without transactions may lack that, too (FerretDB updates without a lock): there the changes of this process,
+the only one that may use such a server, take turns (docs/stores.md).
+
 Fields: `_id` kind and key, k kind, key, b body, x expiry (ms), t tags, v version, u written (ms).
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from pymongo import ASCENDING
@@ -26,6 +31,7 @@ class MongoState:
 
     def __init__(self, database: Database) -> None:
         self._rows = database["state"]
+        self._turn: AbstractContextManager[object] = Lock() if database.versioned else nullcontext()
 
     def get(self, kind: str, key: str, now_ms: int) -> StateRecord | None:
         """Return the record."""
@@ -34,7 +40,7 @@ class MongoState:
 
     def put(self, record: StateRecord, now_ms: int, expected: int | None = None) -> StateRecord:
         """Write the record."""
-        with answering():
+        with answering(), self._turn:
             for _ in range(ATTEMPTS):
                 stored = self._put(record, now_ms, expected)
                 if stored is not None:
@@ -64,12 +70,12 @@ class MongoState:
 
     def take(self, kind: str, key: str, now_ms: int) -> StateRecord | None:
         """Remove and return the record."""
-        with answering():
+        with answering(), self._turn:
             return _living(self._rows.find_one_and_delete({"_id": _id(kind, key)}), now_ms)
 
     def remove(self, kind: str, key: str) -> None:
         """Remove the record."""
-        with answering():
+        with answering(), self._turn:
             self._rows.delete_one({"_id": _id(kind, key)})
 
     def listed(
