@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cda.making import code, document, entry, observation, section, templates
-from tests.flows.steps import Dossier
+from tests.flows.steps import Dossier, next_ins
 from tests.world import Client, World
 
 CDA = document()
@@ -143,3 +143,15 @@ def test_an_odd_document_is_read_or_refused_in_words_and_never_fails(dossier: Do
     path = "/" + "/".join(reference["content"][0]["attachment"]["url"].split("/")[-2:])
     assert dossier.holder.get(path, Accept="application/xml").body == ODD[name]
     assert dossier.holder.get(path, Accept="text/html").status == 200
+
+
+def test_hostile_xml_that_is_extracted_is_stored_all_the_same_and_derives_nothing(make: Any) -> None:
+    world: World = make(DMP_DOCUMENTS_EXTRACT="true")
+    dossier = Dossier.open(world, next_ins())
+    for name, data in (HOSTILE | ODD).items():
+        reference = dossier.document(content=data, content_type="application/xml")
+        path = "/" + "/".join(reference["content"][0]["attachment"]["url"].split("/")[-2:])
+        assert dossier.holder.get(path, Accept="application/xml").body == data, name
+        derived = f"/Observation?source-document=DocumentReference/{reference['id']}"
+        if name in HOSTILE:
+            assert dossier.holder.get(derived).entries == [], name
