@@ -166,10 +166,12 @@ def conforming(drafts: Sequence[Draft], services: Services) -> None:
 
 #: Statements of PDSm that this record does not insist on: authors may be references to stored resources, and a FHIR
 #: document has neither hash nor size (of other contents the documents room wants both); a submission set that was
-#: stored may be retired; XDS-France lets a patient or a device authenticate. [dmp-fhir 4.3, 4.7, 10 rows 11, 24]
+#: stored may be retired; XDS-France lets a patient or a device authenticate; the guide's own examples lack a custodian,
+#: which the server fills in what is submitted. [dmp-fhir 4.1, 4.3, 4.7, 10 rows 9, 11, 24]
 _LENIENT = frozenset(
     {
         (COMPREHENSIVE, "DocumentReference.contained#min"),
+        (COMPREHENSIVE, "DocumentReference.custodian#min"),
         (COMPREHENSIVE, "DocumentReference.content.attachment.hash#min"),
         (COMPREHENSIVE, "DocumentReference.content.attachment.size#min"),
         (COMPREHENSIVE, "DocumentReference.authenticator#targetProfile"),

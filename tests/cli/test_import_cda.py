@@ -169,8 +169,10 @@ def test_second_contents_under_a_known_id_are_refused_and_reported(cli: CommandL
     assert len(shared_ids) == 23
     cli.imported("--open", "--patient", SOMEBODY, SHARED, "--jobs", 2)
     codes = Counter(refusal["code"] for refusal in cli.refusals)
-    # One sample replaces a document that another sample, of another person, holds.
-    assert codes == {"hash-different": sum(shared_ids) - len(shared_ids), "patient-discordant": 1}
+    # One sample replaces a document of the same person, or of another one: two samples have its id, and with two
+    # processes either may come first.
+    assert codes.pop("patient-discordant", 0) in (0, 1)
+    assert codes == {"hash-different": sum(shared_ids) - len(shared_ids)}
     assert all(Path(refusal["name"]).is_file() for refusal in cli.refusals)
     again = cli.imported("--open", "--patient", SOMEBODY, SHARED)
     assert again.counts["stored"] == 0
