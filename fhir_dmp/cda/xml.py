@@ -18,6 +18,12 @@ CLINICAL_DOCUMENT = f"{{{V3}}}ClinicalDocument"
 MAX_BYTES = 52_428_800
 #: libxml2 refuses longer texts and deeper trees than its own bounds unless told otherwise (an embedded PDF is long).
 _ORDINARY_BYTES = 10_000_000
+#: Deeper than any document is; code that walks a tree by calling itself stays far from its own bound.
+MAX_DEPTH = 200
+_TOO_DEEP = etree.XPath("boolean(" + "/*" * (MAX_DEPTH + 1) + ")")
+_DECLARATION = re.compile(r"\s*<\?xml\s[^>]*?\?>")
+_STATED = re.compile(r"""\b(version|encoding)\s*=\s*["']([^"']*)["']""")
+_ENCODINGS = ("utf-8", "utf8", "us-ascii", "utf-16", "utf-16le", "utf-16be")
 _PROLOG = re.compile(r"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _WIDE = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -33,11 +39,12 @@ def parse(data: bytes, max_bytes: int = MAX_BYTES) -> Element:
     """Return the root element of an XML file.
 
     Raises:
-        BadRequest: too big, a DTD (entities are a way to attack parsers), not well-formed, too deep. The diagnostics
-            give line and column, never content.
+        BadRequest: too big, a DTD (entities are a way to attack parsers), not well-formed, too deep, another encoding
+            than UTF-8 or UTF-16. The diagnostics give line and column, never content.
     """
     if len(data) > max_bytes:
         raise BadRequest(f"The document is longer than {max_bytes} bytes.", code="too-long")
+    _check_declaration(data)
     if _prolog_rest(data).startswith("<!DOCTYPE"):
         raise BadRequest("A DTD is not allowed in a CDA document.", code="structure")
     parser = etree.XMLParser(
@@ -49,7 +56,7 @@ def parse(data: bytes, max_bytes: int = MAX_BYTES) -> Element:
         huge_tree=len(data) > _ORDINARY_BYTES,
     )
     try:
-        return etree.fromstring(data, parser)
+        root = etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
         line, column = error.position
         raise BadRequest(
@@ -57,16 +64,32 @@ def parse(data: bytes, max_bytes: int = MAX_BYTES) -> Element:
         ) from error
     except ValueError as error:
         raise BadRequest("The document is not XML.", code="structure") from error
+    if _TOO_DEEP(root):
+        raise BadRequest(f"The document is nested deeper than {MAX_DEPTH} levels.", code="structure")
+    return root
 
 
-def _prolog_rest(data: bytes) -> str:
-    """Return the text that follows declaration, comments and processing instructions, where a DTD would stand."""
-    head = data[:65536]
+def _check_declaration(data: bytes) -> None:
+    """Check what the XML declaration states: XML 1.0, in UTF-8 or UTF-16."""
+    declaration = _DECLARATION.match(_decoded(data[:400]))
+    stated = dict(_STATED.findall(declaration.group())) if declaration else {}
+    if stated.get("version", "1.0") != "1.0":
+        raise BadRequest("The document is not XML 1.0 (line 1).", code="structure")
+    if stated.get("encoding", "utf-8").lower() not in _ENCODINGS:
+        raise BadRequest("The document declares another encoding than UTF-8 (line 1).", code="structure")
+
+
+def _decoded(head: bytes) -> str:
     encoding = next((name for mark, name in _WIDE if head.startswith(mark)), None)
     if encoding is None:
         # UTF-16 without a mark shows as every other byte being zero.
         encoding = "utf-16-le" if head[1:2] == b"\0" else "utf-16-be" if head[:1] == b"\0" else "latin-1"
-    text = head.decode(encoding, errors="replace").removeprefix("\xef\xbb\xbf").lstrip("\ufeff")
+    return head.decode(encoding, errors="replace").removeprefix("\xef\xbb\xbf").lstrip("\ufeff")
+
+
+def _prolog_rest(data: bytes) -> str:
+    """Return the text that follows declaration, comments and processing instructions, where a DTD would stand."""
+    text = _decoded(data[:65536])
     match = _PROLOG.match(text)
     rest = text[match.end() :] if match else text
     # A prolog that does not end within the window hides what follows: look for the word itself.

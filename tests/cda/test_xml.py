@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_dmp.cda.xml import CLINICAL_DOCUMENT, clinical_document, parse
+from fhir_dmp.cda.xml import CLINICAL_DOCUMENT, MAX_DEPTH, clinical_document, parse
 from fhir_dmp.errors import BadRequest
 
 SMALL = '<ClinicalDocument xmlns="urn:hl7-org:v3"><title>Été</title></ClinicalDocument>'
@@ -15,7 +15,6 @@ SMALL = '<ClinicalDocument xmlns="urn:hl7-org:v3"><title>Été</title></Clinical
     [
         SMALL.encode(),
         b"\xef\xbb\xbf" + SMALL.encode(),
-        f'<?xml version="1.0" encoding="ISO-8859-1"?>{SMALL}'.encode("latin-1"),
         f'<?xml version="1.0" encoding="UTF-16"?>{SMALL}'.encode("utf-16"),
         f"<?xml version='1.0'?>\n<!-- comment <!DOCTYPE --><?style sheet?>\n{SMALL}".encode(),
     ],
@@ -73,3 +72,16 @@ def test_depth_and_size_are_bounded() -> None:
 def test_a_long_embedded_document_is_read() -> None:
     body = b"<ClinicalDocument xmlns='urn:hl7-org:v3'><text>" + b"A" * 12_000_000 + b"</text></ClinicalDocument>"
     assert len(clinical_document(parse(body))[0].text or "") == 12_000_000
+
+
+def test_a_long_file_may_not_be_deeper_than_a_short_one() -> None:
+    """The parser's own bound on depth does not hold for files as long as those that embed a PDF."""
+    depth = MAX_DEPTH + 1
+    padding = f"<!--{'x' * 10_100_000}-->"
+    for levels, is_read in ((depth - 3, True), (depth, False), (2000, False)):
+        data = SMALL.replace("Été", padding + "<a>" * levels + "</a>" * levels).encode()
+        if is_read:
+            assert parse(data).tag == CLINICAL_DOCUMENT
+        else:
+            with pytest.raises(BadRequest):
+                parse(data)

@@ -10,7 +10,9 @@ import pytest
 
 from fhir_dmp.cda.header import read_header
 from tests import samples
+from tests.cda.making import document
 from tests.cli.calling import CommandLine
+from tests.flows.test_hostile_xml import HOSTILE
 from tests.world import World
 
 SAMPLES = Path(__file__).resolve().parents[1] / "files/cda"
@@ -32,8 +34,8 @@ def without_ins(data: bytes) -> bytes:
 def contents(world: World) -> list[bytes]:
     """Download the content of every document over HTTP, as an administrator."""
     found = []
-    for document in world.admin.get("/DocumentReference?_count=500").entries:
-        (content,) = document["content"]
+    for reference in world.admin.get("/DocumentReference?_count=500").entries:
+        (content,) = reference["content"]
         answer = world.admin.get(content["attachment"]["url"].removeprefix(world.services.base))
         assert answer.status == 200
         found.append(answer.body)
@@ -206,3 +208,10 @@ def test_the_examples_of_the_guide_are_imported_and_found_together(cli: CommandL
         assert world.admin.get(path_of_content).json["type"] == "document"
     again = cli.imported(EXAMPLES, DMP_DOCUMENTS_VERIFY_HASH="warn")
     assert (again.counts["unchanged"], again.counts["refused"]) == (5, 0), (again.counts, cli.refusals)
+
+
+def test_an_import_refuses_hostile_xml_file_by_file_and_goes_on(cli: CommandLine) -> None:
+    paths = [cli.write(f"{number:02}.xml", data) for number, data in enumerate(HOSTILE.values())]
+    done = cli.imported("--open", *paths, cli.write("good.xml", document()))
+    assert (done.counts["stored"], done.counts["refused"]) == (1, len(HOSTILE)), cli.refusals
+    assert not any("internal error" in one["reason"] for one in cli.refusals), cli.refusals

@@ -33,7 +33,6 @@ def test_a_cda_gives_its_metadata(world: World, type_: str) -> None:
     assert found["content"][0]["format"]["code"] == "urn:asip:ci-sis:vsm:2012"
 
 
-@pytest.mark.statement("cda B26")
 def test_the_class_comes_from_the_type(world: World) -> None:
     letter = document(code='<code code="11488-4" codeSystem="2.16.840.1.113883.6.1" displayName="CR"/>')
     for data, class_ in ((CDA, "11"), (letter, "10")):
