@@ -219,7 +219,7 @@ def _ended(resource: Json, keep: list[tuple[str, str]]) -> None:
     if resource["resourceType"] != "Condition" or "abatementDateTime" not in resource:
         return
     said = (resource.get("clinicalStatus") or {}).get("coding", [])
-    if any(one.get("system") == _CLINICAL and one.get("code") in _OVER for one in said):
+    if any(one.get("system") == _CLINICAL and str(one.get("code")) in _OVER for one in said):
         return
     others = [one for one in said if one.get("system") != _CLINICAL]
     resource["clinicalStatus"] = {
@@ -387,7 +387,7 @@ def _parts_of(resource: Json, mapping: Mapping_, writer: Any) -> list[tuple[Json
             child = writer.resolve(value)
             if child is None or id(child) in writer.written or id(child) in found:
                 continue
-            if writer.owner_of(child) in (None, id(resource)) and child.get("resourceType") not in _PARTIES:
+            if writer.owner_of(child) in (None, id(resource)) and str(child.get("resourceType")) not in _PARTIES:
                 found[id(child)] = (child, link.relation)
     return sorted(found.values(), key=lambda pair: writer.position(pair[0]))
 

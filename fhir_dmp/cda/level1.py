@@ -87,7 +87,7 @@ def _label(reference: Json) -> str | None:
     """Return the confidentiality; what hides a document from somebody never goes into a CDA."""
     for concept in objects_of(reference.get("securityLabel")):
         for coding in objects_of(concept.get("coding")):
-            if coding.get("code") in _CONFIDENTIALITY:
+            if str(coding.get("code")) in _CONFIDENTIALITY:
                 return str(coding["code"])
     return None
 

@@ -93,7 +93,7 @@ def refuse_hidden_inside(resource: Json) -> None:
     """
     type_ = str(resource.get("resourceType"))
     for index, inside in enumerate(objects_of(resource.get("contained"))):
-        kind = inside.get("resourceType")
+        kind = str(inside.get("resourceType"))  # whatever stands there: the structure is judged after this
         if kind in _NEVER_INSIDE and not (kind == "Patient" and type_ in _MHD_TYPES):
             raise Unprocessable(
                 f"A contained {kind} would escape the rules of access: refer to one of the record.",
