@@ -178,3 +178,22 @@ def test_the_stored_document_has_the_hash_and_size_of_its_file(dossier: Dossier)
     attachment = stored["content"][0]["attachment"]
     assert base64.b64decode(attachment["hash"]) == hashlib.sha1(RESULT).digest()
     assert attachment["size"] == len(RESULT)
+
+
+@pytest.mark.parametrize("path", ["Bundle/$fhir-to-cda", "DocumentReference/$generate-metadata"])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        {"resourceType": "Composition", "type": {"coding": [{"code": {"a": 1}}]}, "section": [7]},
+        {"resourceType": "Composition", "subject": {"reference": {"x": 1}}, "date": []},
+        {"resourceType": {"a": 1}},
+    ],
+    ids=["code", "reference", "type"],
+)
+def test_a_document_without_the_structure_of_r4_is_refused_with_its_places(
+    world: World, path: str, inside: dict[str, Any]
+) -> None:
+    bundle = {"resourceType": "Bundle", "type": "document", "entry": [{"resource": inside}]}
+    answer = world.doctor().post(f"/{path}", bundle)
+    assert answer.status == 422
+    assert any(place.startswith("Bundle.entry[0].resource") for place in answer.expressions)

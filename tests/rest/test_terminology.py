@@ -347,3 +347,29 @@ def test_the_capability_statement_offers_the_operations_with_their_definitions(w
     assert {LOINC, UCUM, CLASSES} <= listed.keys()
     assert terms["expansion"]["paging"] is True
     assert terms["translation"] == {"needsMap": True}
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "sent"),
+    [
+        ("ValueSet/$expand", "valueSet", leafy(include=[{"system": {"a": 1}, "valueSet": [{"x": 1}]}])),
+        ("ValueSet/$validate-code", "valueSet", leafy(include=[whole(filter="x", concept=[{"code": {"a": 1}}])])),
+        (
+            "CodeSystem/$validate-code",
+            "codeSystem",
+            {**trees(), "concept": [{"code": "a", "property": [{"code": []}]}]},
+        ),
+        (
+            "ConceptMap/$translate",
+            "conceptMap",
+            {"resourceType": "ConceptMap", "status": "active", "group": [{"source": [1], "element": 7}]},
+        ),
+    ],
+)
+def test_a_definition_that_is_sent_along_must_have_the_structure_of_r4(
+    world: World, path: str, name: str, sent: Json
+) -> None:
+    asked = parameters(**{name: sent}, coding=("Coding", {"system": TREES, "code": "oak"}))
+    answer = world.doctor().post(f"/{path}", asked)
+    assert answer.status == 422
+    assert all(each.startswith(sent["resourceType"]) for each in answer.expressions)

@@ -15,6 +15,7 @@ from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import authorise, record
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.operations.primitives import Given, given
+from fhir_dmp.interactions.operations.sent import well_formed
 from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.terminology.value_set import split_canonical
@@ -174,7 +175,7 @@ def definition(
         return services.definitions.read(found, read)
     sent = inputs.resource(name, type_) if name else None
     if sent is not None:
-        return read(sent)
+        return read(well_formed(sent, services))
     url = inputs.one("url")
     if url is None:
         also = f", or send the {type_} as '{name}'" if name else ""

@@ -20,6 +20,7 @@ from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import read, record
 from fhir_dmp.interactions.exchange import Answer, Call, Content
+from fhir_dmp.interactions.operations.sent import well_formed
 from fhir_dmp.interactions.services import Services
 
 _MEDIA_TYPE = "application/xml"
@@ -103,7 +104,10 @@ def fhir_to_cda(call: Call, services: Services) -> Answer:
     """
     if not any(call.caller.may(right, call.path[0]) for right in "cr"):
         raise Forbidden("The token's scopes do not allow this.", code="forbidden")
-    resource = inline(sent_resource(call), call, services)
+    sent = sent_resource(call)
+    if sent.get("resourceType") in ("Bundle", "DocumentReference"):
+        well_formed(sent, services, complete=False)
+    resource = inline(sent, call, services)
     if resource.get("resourceType") == "DocumentReference":
         resource = document_of(resource)
     elif resource.get("resourceType") != "Bundle":

@@ -19,6 +19,7 @@ from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import record
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.operations.convert import inline, sent_cda, sent_resource
+from fhir_dmp.interactions.operations.sent import well_formed
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.terminology.aliases import TRE_A11_FORMAT
 
@@ -36,7 +37,7 @@ def generate_metadata(call: Call, services: Services) -> Answer:
         raise Forbidden("The token's scopes allow neither create nor read of DocumentReference.", code="forbidden")
     resource = sent_resource(call) if call.payload is not None and call.payload.raw is None else {}
     if resource.get("resourceType") == "Bundle":
-        found = _of_fhir(inline(resource, call, services), services)
+        found = _of_fhir(inline(well_formed(resource, services, complete=False), call, services), services)
     else:
         found = _of_cda(sent_cda(call, services), services)
     record.keep(services, record.record(call, "operation", services, what=["$generate-metadata"]))

@@ -11,6 +11,7 @@ from fhir_dmp.interactions import authorise
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.operations.coded import CODED, Inputs, answered, parameters, parts, unknown
 from fhir_dmp.interactions.operations.primitives import RESOURCE
+from fhir_dmp.interactions.operations.sent import well_formed
 from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.terminology import Terminology
@@ -63,7 +64,7 @@ def _maps(call: Call, inputs: Inputs, services: Services) -> list[Json]:
         return [parse_stored(found.body)]
     sent = inputs.resource("conceptMap", "ConceptMap")
     if sent is not None:
-        return [sent]
+        return [well_formed(sent, services)]
     terms, url = Terminology(services), inputs.one("url")
     if url is not None:
         canonical, version = split_canonical(url)
