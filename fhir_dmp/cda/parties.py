@@ -63,6 +63,8 @@ _USES = {"H": "home", "HP": "home", "HV": "home", "WP": "work", "DIR": "work", "
 _BACK_USES = {"home": "H", "work": "WP", "mobile": "MC", "temp": "TMP"}
 _SCHEMES = {"tel": "phone", "fax": "fax", "mailto": "email", "http": "url", "https": "url", "ftp": "url"}
 _BACK_SCHEMES = {"phone": "tel:", "fax": "fax:", "email": "mailto:", "pager": "tel:", "sms": "tel:"}
+#: Names of the parts of an address are those of XML elements; anything else came from no CDA.
+_PART_NAME = re.compile(r"[A-Za-z]{1,40}")
 _LINE = ("houseNumber", "houseNumberNumeric", "streetNameType", "streetName")
 _EXTRA = ("additionalLocator", "unitID", "postBox", "precinct")
 _NAMED = {"postalCode": "postalCode", "city": "city", "county": "district", "state": "state", "country": "country"}
@@ -149,7 +151,8 @@ def address_element(value: Json) -> Element | None:
     parts = next((part for part in value.get("extension", ()) if part.get("url") == ADDRESS_PARTS), None)
     if parts is not None:
         for part in parts.get("extension", ()):
-            element.append(with_text(part["url"], str(part.get("valueString"))))
+            if _PART_NAME.fullmatch(part["url"]):
+                element.append(with_text(part["url"], str(part.get("valueString"))))
         again = read_address(element)
         if again is not None and {**again, "extension": 0} == {**value, "extension": 0}:
             return element

@@ -197,3 +197,10 @@ def test_a_document_without_the_structure_of_r4_is_refused_with_its_places(
     answer = world.doctor().post(f"/{path}", bundle)
     assert answer.status == 422
     assert any(place.startswith("Bundle.entry[0].resource") for place in answer.expressions)
+
+
+@pytest.mark.parametrize("name", ["http://x", "a b", "", "<i>"])
+def test_the_part_of_an_address_never_becomes_an_element_of_another_name(world: World, name: str) -> None:
+    sent = json.dumps(bundle()).replace('"url": "houseNumber"', f'"url": {json.dumps(name)}')
+    assert sent != json.dumps(bundle())
+    assert world.doctor().post("/Bundle/$fhir-to-cda", json.loads(sent)).status in (200, 422)
