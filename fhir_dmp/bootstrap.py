@@ -53,7 +53,7 @@ from fhir_dmp.oauth.offer import oauth_uris
 from fhir_dmp.oauth.registry import Registry as Clients
 from fhir_dmp.oauth.standing import Standing
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Version
+from fhir_dmp.ports import Clock, Commit, IdentityProvider, ResourceStore, Scanner, Version
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
@@ -104,19 +104,19 @@ class RandomIds:
 def _memory(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.memory import MemoryStore
 
-    return MemoryStore()
+    return MemoryStore(query_ms=settings.query_timeout_ms)
 
 
 def _sqlite(settings: StoreSettings) -> ResourceStore:
-    from fhir_dmp.store.sqlite.store import open_sqlite
+    from fhir_dmp.store.sqlite.store import Limits, open_sqlite
 
-    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")))
+    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")), Limits(query_ms=settings.query_timeout_ms))
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.mongo import open_mongo
 
-    return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
+    return open_mongo(settings.url, allow_standalone=settings.allow_standalone, query_ms=settings.query_timeout_ms)
 
 
 #: Folders of definitions that clients may read.
@@ -130,6 +130,10 @@ STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
 }
 
 
+#: A shorter time would refuse ordinary reads.
+LEAST_QUERY_MS = 100
+
+
 def open_store(settings: StoreSettings) -> ResourceStore:
     """Open the store that the URL names.
 
@@ -137,6 +141,10 @@ def open_store(settings: StoreSettings) -> ResourceStore:
         ConfigurationError: an unknown scheme.
         StoreUnavailable: it cannot be reached.
     """
+    if settings.query_timeout_ms < LEAST_QUERY_MS:
+        raise ConfigurationError(
+            Problem("store.query_timeout_ms", f"must be at least {LEAST_QUERY_MS}", "20000 is the default")
+        )
     scheme = settings.url.partition(":")[0]
     if scheme not in STORES:
         raise ConfigurationError(Problem("store.url", f"unknown scheme '{scheme}'", f"one of {', '.join(STORES)}"))
@@ -345,11 +353,25 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         cda=definitions.cda_knowledge,
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
+        scanner=_scanner(settings.documents.scanner_url),
         oauth_uris=tuple(oauth_uris(issuer)),
         story=Story(definitions.read("audit/story.toml")),
         messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
         witness=witness_of(settings, given=store is not None),
     )
+
+
+def _scanner(url: str) -> Scanner | None:
+    """Return the virus scanner that is configured.
+
+    Raises:
+        ConfigurationError: not the URL of one.
+    """
+    if not url:
+        return None
+    from fhir_dmp.upstream.clamd import clamd_of
+
+    return clamd_of(url)
 
 
 class LiveProfiles:

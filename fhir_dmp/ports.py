@@ -539,6 +539,17 @@ class IdentityProvider(Protocol):
         """Return the URL that ends the sign-in at the provider, None when it has none."""
 
 
+class Scanner(Protocol):
+    """Looks for malware."""
+
+    def scan(self, chunks: Iterator[bytes]) -> str | None:
+        """Return the name of what a content holds, None when it holds none.
+
+        Raises:
+            Unavailable: the scanner cannot be asked, or not about this content; the text says why, without a dot.
+        """
+
+
 class Mailer(Protocol):
     """Sends one message at once."""
 
