@@ -33,7 +33,7 @@ from fhir_dmp.bootstrap.system import RandomIds, SystemClock
 from fhir_dmp.bootstrap.trail import BatchedTrail, trail
 from fhir_dmp.demo import accounts
 from fhir_dmp.demo import load as demo
-from fhir_dmp.errors import DmpError
+from fhir_dmp.errors import DmpError, told
 from fhir_dmp.extraction.reader import reader
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.identity.tokens import Verifier
@@ -200,9 +200,9 @@ class Wired(Services):
             each.stop()
         try:
             self.sealer.run(everything=True)
-        except (DmpError, ValueError):
+        except (DmpError, ValueError) as error:
             # Nothing is lost: the records are durable, and the next start seals them.
-            logging.getLogger("fhir_dmp").exception("the audit trail could not be sealed at the stop")
+            logging.getLogger("fhir_dmp").error("the audit trail is not sealed at the stop: %s", told(error))
         self.store.close()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
 from fhir_dmp.audit.record import AuditRecord
+from fhir_dmp.background import Outage
 from fhir_dmp.errors import StoreUnavailable
 from fhir_dmp.ports import Commit, ResourceStore
 from fhir_dmp.settings import Settings
@@ -23,6 +23,7 @@ class BatchedTrail:
     def __init__(self, store: ResourceStore, every_s: float = 0.1) -> None:
         self._store = store
         self._every_s = every_s
+        self._outage = Outage("audit-trail")
         self._waiting: deque[tuple[AuditRecord, ...]] = deque()
         self._some = threading.Event()
         self._writing = threading.Lock()
@@ -43,10 +44,12 @@ class BatchedTrail:
             try:
                 if batch:
                     self._store.commit(Commit(audit=tuple(batch)))
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 self._waiting.appendleft(tuple(batch))
                 self._some.set()
-                logging.getLogger("fhir_dmp").exception("%d audit records wait for the store", len(batch))
+                self._outage.failed(error, f"{len(batch)} audit records wait for the store")
+            else:
+                self._outage.worked()
 
     def _run(self) -> None:
         while True:
