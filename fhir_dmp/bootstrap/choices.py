@@ -71,6 +71,7 @@ def document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRule
         ins=ins,
         author_check=documents.author_check,
         verify_hash=documents.verify_hash,
+        cda_metadata=documents.cda_metadata,
         traits_check="strict" if settings.identity.traits_check else "off",
         profiles=settings.validation.mode,
         mask_plus_invisible=documents.mask_plus_invisible,

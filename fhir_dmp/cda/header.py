@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ _FAMILIES = ("1.2.250.1.213.1.1.1.2.1", "1.2.250.1.213.1.1.1.5")
 _HISTORICAL = ("1.3.6.1.4.1.19376.1.3.3", "1.3.6.1.4.1.19376.1.8.1.1")
 UNSTRUCTURED = "1.3.6.1.4.1.19376.1.2.20"
 _DICOM = "urn:dicom-org:ps3-20"
+_WHOLE = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def header_of(document: Element) -> Header:
     return Header(
         id=id_,
         set_id=next(_ids(document, "setId"), None),
-        version=int(version) if version and version.isdigit() else None,
+        version=int(version) if version and _WHOLE.fullmatch(version) else None,
         code=concept_of(_first(document, "code")),
         title=_text(_first(document, "title")),
         created=_attribute(_first(document, "effectiveTime"), "value"),
