@@ -247,7 +247,7 @@ class StateStore(Protocol):
     def listed(
         self, kind: str, now_ms: int, *, tag: str | None = None, since_ms: int = 0, after: str = "", count: int = 1000
     ) -> tuple[StateRecord, ...]:
-        """Return up to `count` records of a kind in the order of their keys, those above the key `after`.
+        """Return up to `count` records of a kind in a fixed order of their keys, those behind the key `after`.
 
         tag: only those that carry it. since_ms: only those written at or after it.
         """
@@ -386,6 +386,9 @@ class ResourceStore(Protocol):
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Return versions, newest first, deletions included."""
+
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return `Terms.sealed` of those current resources, tombstones included, that have any."""
 
     def sequence(self) -> int:
         """Return the sequence of the last commit that readers can see."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fhir_dmp.ports import Key, Version, Write
 from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.sqlite import versions
-from fhir_dmp.store.sqlite.apply import Applier, IndexChange
+from fhir_dmp.store.sqlite.apply import UPDATE_TERMS, Applier, IndexChange
 from fhir_dmp.store.sqlite.codec import Codec, unpack_terms
 from fhir_dmp.store.sqlite.prepare import ready_write
 
@@ -36,7 +36,7 @@ def task(key: Key, terms: Callable[[Version], Terms], codec: Codec) -> Callable[
         index = IndexChange()
         applier.reindex(pk, key.type, ready, index)
         index.flush(con)
-        con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
+        con.execute(UPDATE_TERMS, (*ready.terms_row, pk))
         con.execute("UPDATE res SET date = ?, pat = ? WHERE pk = ?", (ready.date, write.terms.patient, pk))
         return ()
 
