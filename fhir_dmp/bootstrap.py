@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from os import urandom
@@ -59,6 +60,7 @@ from fhir_dmp.search.terms import Terms
 from fhir_dmp.settings import Settings
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.signin.desk import Desk
+from fhir_dmp.store.sealed import Masters, SealedStore, refuse_sealed, seal
 from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import INS_SYSTEMS
 from fhir_dmp.upstream.fetch import Fetcher
@@ -131,16 +133,49 @@ STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
 
 
 def open_store(settings: StoreSettings) -> ResourceStore:
-    """Open the store that the URL names.
+    """Open the store that the URL names, behind its seal when it is encrypted.
 
     Raises:
-        ConfigurationError: an unknown scheme.
+        ConfigurationError: an unknown scheme; keys that are not those of the store.
         StoreUnavailable: it cannot be reached.
     """
+    if settings.encryption_keys:
+        return _sealed(settings)
+    if settings.data_keys_url:
+        raise ConfigurationError(Problem("store.data_keys_url", "is only for an encrypted store", _WITH_KEYS))
+    store = _bare(settings)
+    try:
+        refuse_sealed(store)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+_WITH_KEYS = "set store.encryption_keys too, or remove it"
+
+
+def _bare(settings: StoreSettings, setting: str = "store.url") -> ResourceStore:
     scheme = settings.url.partition(":")[0]
     if scheme not in STORES:
-        raise ConfigurationError(Problem("store.url", f"unknown scheme '{scheme}'", f"one of {', '.join(STORES)}"))
+        raise ConfigurationError(Problem(setting, f"unknown scheme '{scheme}'", f"one of {', '.join(STORES)}"))
     return STORES[scheme](settings)
+
+
+def _sealed(settings: StoreSettings) -> SealedStore:
+    path = Path(settings.encryption_keys)
+    if settings.data_keys_url == settings.url:
+        what = "names the record's own store"
+        raise ConfigurationError(Problem("store.data_keys_url", what, "name another one, or remove it"))
+    with ExitStack() as opened:
+        store = opened.enter_context(closing(_bare(settings)))
+        apart: ResourceStore | None = None
+        if settings.data_keys_url:
+            elsewhere = replace(settings, url=settings.data_keys_url)
+            apart = opened.enter_context(closing(_bare(elsewhere, "store.data_keys_url")))
+        found = seal(store, lambda: Masters(keyring.master_keys(path)), apart)
+        opened.pop_all()
+    return found
 
 
 def _providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:

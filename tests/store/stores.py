@@ -32,7 +32,7 @@ def sealed(opener: Opener, in_memory: int = IN_MEMORY) -> Opener:
     """Return an opener of the same store, encrypted."""
 
     def opened(folder: Path) -> ResourceStore:
-        inner = seal(opener(folder), Masters((("test", bytes(range(32))),)))
+        inner = seal(opener(folder), lambda: Masters((("test", bytes(range(32))),)))
         return SealedStore(inner.inner, inner.keys, in_memory=in_memory)
 
     return opened

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Lock
 
@@ -93,11 +93,16 @@ def _wrong(what: str) -> ConfigurationError:
 
 
 class DataKeys:
-    """The data keys in a StateStore, unwrapped. Thread safe."""
+    """The data keys in a StateStore, unwrapped. Thread safe.
 
-    def __init__(self, rows: StateStore, masters: Masters) -> None:
+    load: reads the file of the master keys. It is read again before a key is wrapped and when a master key is not
+    known, so that a rotation needs no restart.
+    """
+
+    def __init__(self, rows: StateStore, load: Callable[[], Masters]) -> None:
         self._rows = rows
-        self.masters = masters
+        self._load = load
+        self.masters = load()
         self._known: dict[str, AESGCM] = {}
         self._making = Lock()
 
@@ -138,6 +143,7 @@ class DataKeys:
 
     def make(self, name: str) -> None:
         """Make a key unless somebody else just did."""
+        self.masters = self._load()
         kept = self.masters.wrap(os.urandom(KEY_BYTES), name)
         try:
             self._rows.put(StateRecord(KIND, name, kept), _now_ms(), expected=0)
@@ -154,15 +160,15 @@ class DataKeys:
         self._rows.put(StateRecord(KIND, name, json.dumps({"destroyed": now_ms})), now_ms)
         self._known.pop(name, None)
 
-    def rewrap(self, wrapped_by: str | None = None) -> Iterator[str]:
+    def rewrap(self) -> Iterator[str]:
         """Wrap every data key with the first master key; yield the name of each that was wrapped by another.
 
-        wrapped_by: only those of that master key. May be interrupted and started again; servers go on meanwhile.
+        May be interrupted and started again; servers go on meanwhile.
         """
         for row in self._all():
             body = json.loads(row.body)
             kid = body.get("master")
-            if kid in (None, self.masters.keys[0][0]) or wrapped_by not in (None, kid):
+            if kid in (None, self.masters.keys[0][0]):
                 continue
             again = self.masters.wrap(self.masters.unwrap(row.body, row.key), row.key)
             try:
@@ -187,8 +193,11 @@ class DataKeys:
             after = page[-1].key
 
     def _unwrapped(self, row: StateRecord) -> bytes:
-        if "destroyed" in json.loads(row.body):
+        body = json.loads(row.body)
+        if "destroyed" in body:
             raise KeyDestroyed("The content was destroyed for good.")
+        if self.masters.find(str(body["master"])) is None:
+            self.masters = self._load()
         return self.masters.unwrap(row.body, row.key)
 
     def _remember(self, name: str, key: AESGCM) -> AESGCM:
@@ -196,17 +205,6 @@ class DataKeys:
             self._known.clear()
         self._known[name] = key
         return key
-
-
-def masters_of(pairs: Sequence[tuple[str, bytes]]) -> Masters:
-    """Return the master keys of a key file.
-
-    Raises:
-        ConfigurationError: none, or not 32 bytes each.
-    """
-    if not pairs or any(len(key) != KEY_BYTES for _, key in pairs):
-        raise ConfigurationError(Problem(SETTING, f"needs keys of {KEY_BYTES} bytes", "fhir-dmp encryption new-key"))
-    return Masters(tuple(pairs))
 
 
 def _now_ms() -> int:

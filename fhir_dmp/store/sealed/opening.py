@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 
 from fhir_dmp.errors import ConfigurationError, Problem, StateConflict, StoreUnavailable
-from fhir_dmp.ports import AuditQuery, ResourceStore, StateRecord, StateStore
+from fhir_dmp.ports import AuditQuery, ResourceStore, StateRecord
 from fhir_dmp.store.sealed.keys import PURPOSES, SETTING, DataKeys, Masters
 from fhir_dmp.store.sealed.store import SealedStore
 
@@ -14,15 +15,17 @@ from fhir_dmp.store.sealed.store import SealedStore
 _KIND, _KEY = "encryption", "store"
 
 
-def seal(inner: ResourceStore, masters: Masters, rows: StateStore | None = None) -> SealedStore:
-    """Return the store behind its seal. rows: where the data keys are kept; beside the record when None.
+def seal(inner: ResourceStore, masters: Callable[[], Masters], elsewhere: ResourceStore | None = None) -> SealedStore:
+    """Return the store behind its seal.
+
+    masters: reads the file of the master keys. elsewhere: the store that keeps the data keys; this one when None.
 
     Raises:
         ConfigurationError: the store holds data in clear, was sealed with another master key, or its data keys are
             not where they should be.
     """
-    apart = rows is not None
-    keys = DataKeys(rows if rows is not None else inner.state, masters)
+    apart = elsewhere is not None
+    keys = DataKeys((elsewhere or inner).state, masters)
     mark = inner.state.get(_KIND, _KEY, _now_ms())
     if mark is None:
         _begin(inner, keys, apart=apart)
@@ -39,7 +42,7 @@ def seal(inner: ResourceStore, masters: Masters, rows: StateStore | None = None)
                     "store.data_keys_url" if apart else "store.url", what, "restore the data keys; nothing was changed"
                 )
             ) from error
-    return SealedStore(inner, keys)
+    return SealedStore(inner, keys, elsewhere=elsewhere)
 
 
 def refuse_sealed(inner: ResourceStore) -> None:

@@ -42,12 +42,23 @@ _BATCH = 500
 
 
 class SealedStore:
-    """ResourceStore over another one. Thread safe if that one is. cap: most resources whose texts a search opens."""
+    """ResourceStore over another one. Thread safe if that one is.
+
+    elsewhere: the store that keeps the data keys, when it is not that one. cap: most resources whose texts a search
+    opens. in_memory: contents up to this size, in bytes, are staged in memory.
+    """
 
     def __init__(
-        self, inner: ResourceStore, keys: DataKeys, *, cap: int = JOIN_CAP, in_memory: int = IN_MEMORY
+        self,
+        inner: ResourceStore,
+        keys: DataKeys,
+        *,
+        elsewhere: ResourceStore | None = None,
+        cap: int = JOIN_CAP,
+        in_memory: int = IN_MEMORY,
     ) -> None:
         self.inner = inner
+        self._elsewhere = elsewhere
         self.keys = keys
         self._blinding = Blinding(keys.secret(Purpose.INDEX))
         self._sealing = Sealing(keys, self._blinding)
@@ -237,6 +248,10 @@ class SealedStore:
 
     def reindex(self, type_: str, terms: Callable[[Version], Terms], after: str | None, count: int) -> str | None:
         """Recompute the terms of the next `count` resources."""
+        return self.inner.reindex(type_, self.sealed_as(terms), after, count)
+
+    def sealed_as(self, terms: Callable[[Version], Terms]) -> Callable[[Version], Terms]:
+        """Return what gives the terms of a sealed version as the store below keeps them."""
 
         def sealed(version: Version) -> Terms:
             opened = self._sealing.open(version)
@@ -244,7 +259,7 @@ class SealedStore:
                 return Terms(patient=version.patient)
             return self._sealing.terms(version.key, terms(opened), owner_of(version))
 
-        return self.inner.reindex(type_, sealed, after, count)
+        return sealed
 
     def deleted(self, patient: str) -> list[Key]:
         """Return the tombstones of a patient."""
@@ -281,9 +296,13 @@ class SealedStore:
         return self.inner.types()
 
     def ping(self) -> None:
-        """Ask the store below."""
+        """Ask the store below, and that of the data keys."""
         self.inner.ping()
+        if self._elsewhere is not None:
+            self._elsewhere.ping()
 
     def close(self) -> None:
-        """Close the store below."""
+        """Close the store below, and that of the data keys."""
         self.inner.close()
+        if self._elsewhere is not None:
+            self._elsewhere.close()
