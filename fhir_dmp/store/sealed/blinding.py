@@ -61,11 +61,11 @@ class Blinding:
 
     def some(self, param: str) -> str:
         """Return the token of a resource that holds any text or word of the parameter."""
-        return f"{_head(param)}={self.value(f'some {param}')}"
+        return f"{_head(param)}#={self.value(f'some {param}')}"
 
     def beginning(self, param: str, text: str) -> str:
         """Return the token of a text that starts so; `text` has a length of BEGINNINGS."""
-        return f"{_head(param)}={self.value(f'start {param} {text}')}"
+        return f"{_head(param)}#={self.value(f'start {param} {text}')}"
 
     def terms(self, terms: Terms, sealed: bytes) -> Terms:
         """Return terms as they are stored; `sealed` holds what `hidden` gave."""
