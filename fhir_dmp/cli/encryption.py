@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from fhir_dmp.ports import ResourceStore
     from fhir_dmp.settings import Settings
     from fhir_dmp.store.sealed import SealedStore
 
@@ -61,6 +62,8 @@ def rotate(drop_old: bool) -> None:
     Example: fhir-dmp encryption rotate && sleep 60 && fhir-dmp encryption rotate --drop-old
     """
     from fhir_dmp import configuration, keyring
+    from fhir_dmp.cli.opening import opened
+    from fhir_dmp.oauth.authority import Request
 
     settings = configuration.load()
     path = _path(settings)
@@ -68,10 +71,13 @@ def rotate(drop_old: bool) -> None:
         with closing(_opened(settings)):  # a file that is not this store's is not touched
             kid = keyring.add_master_key(path)
         click.echo(f"{path}: master key {kid} added")
-    with closing(_opened(settings)) as store:
-        count = sum(1 for _ in store.keys.rewrap())
-        kid = store.keys.masters.keys[0][0]
-        left = {name for name in store.keys.masters_in_use() if name != kid}
+    with opened(settings) as services:
+        keys = _sealed(services.store).keys
+        count = sum(1 for _ in keys.rewrap())
+        kid = keys.masters.keys[0][0]
+        left = {name for name in keys.masters_in_use() if name != kid}
+        details = (("keys", f"master {kid}{' alone' if drop_old and not left else ''}"),)
+        services.authority.record(Request({}), "configuration", client_id="fhir-dmp", details=details)
     click.echo(f"{count} data keys wrapped by {kid}")
     if drop_old:
         if left:
@@ -88,9 +94,13 @@ def _path(settings: Settings) -> Path:
 
 def _opened(settings: Settings) -> SealedStore:
     from fhir_dmp import bootstrap
-    from fhir_dmp.store.sealed import SealedStore
 
     _path(settings)
-    store = bootstrap.open_store(settings.store)
+    return _sealed(bootstrap.open_store(settings.store))
+
+
+def _sealed(store: ResourceStore) -> SealedStore:
+    from fhir_dmp.store.sealed import SealedStore
+
     assert isinstance(store, SealedStore)
     return store

@@ -58,7 +58,9 @@ def refuse_sealed(inner: ResourceStore) -> None:
 def _begin(inner: ResourceStore, keys: DataKeys, *, apart: bool) -> None:
     """Seal an empty store. Several processes may begin at once: the keys of the first count."""
     if inner.sequence() > 0 or inner.audit(AuditQuery(count=1)).records:
-        todo = "a store is encrypted from its beginning: copy this one into a new one with 'fhir-dmp copy'"
+        todo = (
+            "it is encrypted from its beginning or never: name a new store, and move the records by export and import"
+        )
         raise ConfigurationError(Problem(SETTING, "this store holds data in clear", todo))
     for name in PURPOSES:
         keys.make(name)
