@@ -30,6 +30,12 @@ class Store:
         "sqlite:///var/dmp.sqlite3", "`sqlite:///FILE`, `mongodb://host/db?replicaSet=rs0` or `memory:`"
     )
     allow_standalone: bool = _setting(False, "accept a MongoDB without transactions (no replica set)")
+    encryption_keys: str = _setting(
+        "", "file of the master keys (`fhir-dmp encryption new-key`): a new store is encrypted; empty: in clear"
+    )
+    data_keys_url: str = _setting(
+        "", "store that holds the data keys of an encrypted store (`sqlite:///FILE`...); empty: the record's own"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": "Run the server.",
     "token": "Print an access token signed with this server's key.",
     "client": "Register, list, suspend clients, or give one a new secret.",
+    "encryption": "Make, rotate and look at the keys of encryption at rest.",
     "keys": "List or rotate the keys that sign tokens.",
     "account": "Add, list or disable local accounts.",
     "check": "Check configuration, store, keys, clock and mail.",

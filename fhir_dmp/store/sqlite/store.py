@@ -124,6 +124,11 @@ class SqliteStore:
         with self._readers.borrow(snapshot=True) as con:
             return versions.read_version(con, key, version)
 
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any."""
+        with self._readers.borrow(snapshot=True) as con:
+            return versions.sealed_terms(con, keys)
+
     def search(self, search: Search) -> Page:
         """Return one page; everything is read from one snapshot."""
         with self._readers.borrow(snapshot=True) as con:
