@@ -27,6 +27,7 @@ COMMANDS = {
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",
     "import": "Import resources, bundles, CDA documents and exported records.",
+    "scan": "Scan the contents that wait in quarantine.",
     "deliver": "Send queued notices by SMTP.",
     "audit": "Prove that the audit trail is whole, and export it.",
     "access": "Explain access decisions; show, compare and activate the habilitation matrix.",

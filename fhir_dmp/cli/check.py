@@ -40,6 +40,7 @@ def command(deep: bool) -> None:
         "keys": _keys,
         "clock": _clock,
         "mail": _mail,
+        "scanner": _scanner,
     }
     if deep:
         parts["contents"] = _contents
@@ -117,6 +118,14 @@ def _clock(settings: Settings) -> str:
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise OSError(f"server.timezone: no zone is called '{zone}'") from error
     return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(now))}, dates without offset in {zone}"
+
+
+def _scanner(settings: Settings) -> str:
+    if not settings.documents.scanner_url:
+        return "not configured, contents are not scanned here"
+    from fhir_dmp.upstream.clamd import clamd_of
+
+    return clamd_of(settings.documents.scanner_url).version()
 
 
 def _mail(settings: Settings) -> str:

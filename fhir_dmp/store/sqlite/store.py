@@ -50,6 +50,7 @@ class Limits:
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
     claims_kept: int = 1_000_000
+    query_ms: int = 20_000
     tuning: Tuning = TUNING
 
 
@@ -61,7 +62,11 @@ class SqliteStore:
         self._limits = limits
         self._chooser = Chooser(limits.tuning)
         self._readers = Readers(
-            path, mmap_bytes=limits.mmap_bytes, cache_kib=limits.reader_cache_kib, busy_ms=limits.busy_ms
+            path,
+            mmap_bytes=limits.mmap_bytes,
+            cache_kib=limits.reader_cache_kib,
+            busy_ms=limits.busy_ms,
+            query_ms=limits.query_ms,
         )
         with self._readers.borrow() as con:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
@@ -266,7 +271,7 @@ class SqliteStore:
         Claims that no request under way can still depend on are forgotten as well.
         """
         self._writer.commit(lambda applier: applier.forget_claims(self._limits.claims_kept))
-        with self._readers.borrow() as con:
+        with self._readers.borrow(upkeep=True) as con:
             idle = blobs.unreferenced(con)
         deleted: list[int] = []
         for sha in idle:
@@ -275,7 +280,7 @@ class SqliteStore:
 
     def verify(self, terms: Callable[[Version], Terms] | None = None) -> list[str]:
         """Return what is wrong with the file, one sentence each; with `terms`, also compare terms with bodies."""
-        with self._readers.borrow(snapshot=True) as con:
+        with self._readers.borrow(snapshot=True, upkeep=True) as con:
             return list(verify.problems(con, self._codec, self._blobs.has_file, terms))
 
     def ping(self) -> None:
