@@ -138,13 +138,14 @@ class SqliteStore:
         """Return one page; everything is read from one snapshot."""
         with self._readers.borrow(snapshot=True) as con:
             bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
-            resolved: dict[Node, Node] = {}
+            resolved: list[tuple[Node, Node]] = []
 
             def node_of(type_: str) -> Node:
                 node = search.node_of(type_)
-                if node not in resolved:
-                    resolved[node] = self._resolved(con, node)
-                return resolved[node]
+                # Many types are mostly asked the very same; to compare nodes would cost more than to resolve them.
+                if not resolved or resolved[-1][0] is not node:
+                    resolved.append((node, self._resolved(con, node)))
+                return resolved[-1][1]
 
             return pages.page(con, search, node_of, self._codec, bound, self._chooser)
 
