@@ -46,12 +46,15 @@ class Validator:
         findings.contained = contained_types(node) if node.__class__ is dict and "contained" in node else {}
         self._resource(node, path, findings)
         if node.__class__ is dict and node.get("contained").__class__ is list:
-            type_ = node.get("resourceType")
-            known = type_.__class__ is str and self._structures.is_resource(type_)
-            around, findings.around = findings.around, (path, type_ if known else "Resource")
+            around, findings.around = findings.around, (path, self._named(node))
             _check_contained(node, path, findings)
             findings.around = around
         findings.contained = outer
+
+    def _named(self, node: Node) -> str:
+        """Return the type of a resource; one that R4 does not have is never quoted."""
+        type_ = node.get("resourceType")
+        return type_ if isinstance(type_, str) and self._structures.is_resource(type_) else "Resource"
 
     def _resource(self, node: Any, path: str, findings: Findings) -> None:
         if node.__class__ is not dict:
