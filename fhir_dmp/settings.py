@@ -76,6 +76,9 @@ class Documents:
 
     author_check: str = _setting("strict", "caller must be an author of what it submits", choices=("strict", "warn"))
     verify_hash: str = _setting("strict", "attachment hash and size", choices=("strict", "warn"))
+    cda_metadata: str = _setting(
+        "strict", "type, class and format of a published CDA are those of its header", choices=("strict", "warn")
+    )
     mask_plus_invisible: bool = _setting(True, "allow MASQUE_PS and INVISIBLE_PATIENT together")
     clock_skew_minutes: int = _setting(5, "how far in the future a submission may be dated")
     fhir_documents: bool = _setting(True, "accept native FHIR documents (Bundle of type document)")

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from fhir_dmp.cda.elements import children, first, make, name_of, tag, text_in
 from fhir_dmp.cda.knowledge import Part
-from fhir_dmp.cda.scalars import Codec, Read, Writer
+from fhir_dmp.cda.values.codec import Codec, Read, Writer
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.elements import MAX_NARRATIVE_DEPTH
 from fhir_dmp.fhir.resource import Json

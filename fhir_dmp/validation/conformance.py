@@ -42,7 +42,7 @@ class Profiles:
         self._judges: dict[str, Judge | None] = {}
         self._trees: dict[str, Node | None] = {}
         self._extensions: dict[str, Extension | None] = {}
-        self.rules = BaseRules(base)
+        self.rules = BaseRules(base, self)
 
     def urls(self) -> Sequence[str]:
         """Return the URL of every definition at hand."""

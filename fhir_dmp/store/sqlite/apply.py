@@ -69,6 +69,7 @@ def _less(left: IndexRows, right: IndexRows) -> IndexRows:
         left.spans - right.spans,
         left.strings - right.strings,
         "" if left.text == right.text else left.text,
+        left.facet,
     )
 
 
@@ -76,7 +77,7 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
     con.executemany("DELETE FROM tok WHERE k = ? AND pk = ?", sorted((k, pk) for pk, row in rows for k in row.toks))
     con.executemany(
         "DELETE FROM tl WHERE k = ? AND date = ? AND pk = ?",
-        [(k, date, pk) for pk, row in rows for k, date, _ in row.timelines],
+        [(k, date, pk) for pk, row in rows for k, date, _, _ in row.timelines],
     )
     con.executemany(
         "DELETE FROM span WHERE pk = ? AND k = ? AND w = ? AND lo = ? AND hi = ?",
@@ -93,10 +94,18 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
 
 def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
     insert_all(con, "tok (k, pk)", sorted((k, pk) for pk, row in rows for k in row.toks))
-    insert_all(con, "tl (k, date, pk, u)", [(k, date, pk, u) for pk, row in rows for k, date, u in row.timelines])
+    timelines = [(k, date, pk, u, a) for pk, row in rows for k, date, u, a in row.timelines]
+    if timelines:
+        insert_facets(con, (row for _, row in rows))
+        insert_all(con, "tl (k, date, pk, u, a)", timelines)
     insert_all(con, "span (pk, k, w, lo, hi)", [(pk, *span) for pk, row in rows for span in row.spans])
     insert_all(con, "str (pk, k, text)", [(pk, *string) for pk, row in rows for string in row.strings])
     insert_all(con, "fts (rowid, text)", [(pk, row.text) for pk, row in rows if row.text])
+
+
+def insert_facets(con: sqlite3.Connection, rows: Iterable[IndexRows]) -> None:
+    """Store the sets that timelines name; a set that is there already is the same one."""
+    con.executemany("INSERT OR IGNORE INTO facet (a, keys) VALUES (?, ?)", {row.facet for row in rows if row.facet})
 
 
 def insert_all(con: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
