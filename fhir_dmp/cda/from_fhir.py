@@ -18,6 +18,7 @@ from fhir_dmp.cda.header import UNSTRUCTURED
 from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.cda.repair import repair
 from fhir_dmp.cda.rules import REST, kept_of, write_children
+from fhir_dmp.cda.succession import Predecessor, succeed
 from fhir_dmp.cda.writing import Writing
 from fhir_dmp.cda.writing_sections import body_of
 from fhir_dmp.cda.xml import Element
@@ -35,8 +36,10 @@ class Written:
     issues: tuple[Issue, ...]
 
 
-def from_fhir(resource: Json, knowledge: Knowledge, zone: tzinfo | None = None) -> Written:
-    """Return the CDA of a document Bundle.
+def from_fhir(
+    resource: Json, knowledge: Knowledge, zone: tzinfo | None = None, predecessor: Predecessor | None = None
+) -> Written:
+    """Return the CDA of a document Bundle. predecessor: what is known of the document that it replaces.
 
     Raises:
         Unprocessable: no Composition first, a mandatory element without value (all of them are named), an INS with a
@@ -56,6 +59,7 @@ def from_fhir(resource: Json, knowledge: Knowledge, zone: tzinfo | None = None) 
         )
     writer = Writing(resource, knowledge, zone or ZoneInfo("Europe/Paris"))
     document = _document(resource, composition, writer)
+    succeed(document, resource, composition, predecessor, writer)
     check(document, writer, was_cda=bool(kept_of(composition)))
     repair(document, writer)
     sort(document, knowledge.order)
