@@ -51,7 +51,7 @@ def succeed(
     stated = _stated(composition, version)
     if predecessor is not None and predecessor.set_id is not None:
         _keep(document, composition, predecessor.set_id, writer)
-    elif not composition.get("identifier"):
+    elif not composition.get("identifier") and first(document, "setId") is not None:
         _say(writer, "Composition.identifier", "the setId of the replaced document is not known: a new one was made")
     if predecessor is not None and predecessor.version is not None:
         wanted = max(stated or 0, predecessor.version + 1)
