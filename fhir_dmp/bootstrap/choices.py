@@ -13,7 +13,7 @@ from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, IdentityProvider
+from fhir_dmp.ports import Clock, IdentityProvider, Scanner
 from fhir_dmp.settings import Settings
 from fhir_dmp.terminology.codes import Codes
 
@@ -61,6 +61,19 @@ def providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
         if given["discovery_url"]:
             found[name] = OpenIdProvider(Relation(name, **given), clock)
     return found
+
+
+def scanner(url: str) -> Scanner | None:
+    """Return the virus scanner that is configured.
+
+    Raises:
+        ConfigurationError: not the URL of one.
+    """
+    if not url:
+        return None
+    from fhir_dmp.upstream.clamd import clamd_of
+
+    return clamd_of(url)
 
 
 def document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRules:

@@ -10,6 +10,7 @@ from fhir_dmp.cda.knowledge import Link, Mapping_
 from fhir_dmp.cda.places import get, place
 from fhir_dmp.cda.rules import REST, kept_of, write_children
 from fhir_dmp.cda.shapes import CLINICAL, CONCERN, IMPLIED_STATUS, NEGATION, WRAPPER, act_parts, dispatched, says_none
+from fhir_dmp.cda.unsaid import unsaid
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
@@ -40,6 +41,8 @@ def write_act(resource: Json, writer: Any) -> Element | None:
         del said["clinicalStatus"]
         element.extend(one for one in kept.pop("clinical-status", ()) if one is not None)
     element.extend(write_children(said, mapping, writer, kept))
+    for where in unsaid(resource, mapping):
+        writer.drop(f"{resource['resourceType']}.{where}", "no element of CDA says this")
     if not shape:
         _give_way(element, framed_)
     element.extend(one for one in kept.get(REST, ()) if one is not None)

@@ -10,6 +10,7 @@ from fhir_dmp.cda.elements import first, make
 from fhir_dmp.cda.narrative import generated
 from fhir_dmp.cda.rules import BODY, REST, kept_of, write_children
 from fhir_dmp.cda.shapes import act_parts
+from fhir_dmp.cda.unsaid import unsaid
 from fhir_dmp.cda.values.numbers import digits
 from fhir_dmp.cda.writing import Writing
 from fhir_dmp.cda.writing_acts import wrapped_entries
@@ -62,6 +63,10 @@ def _content(binary: Json, *, was_cda: bool) -> Element:
     return text
 
 
+#: Elements of a section that are written without a rule.
+_BESIDE = frozenset(("entry", "section", "emptyReason"))
+
+
 def _section(section: Json, writer: Writing) -> Element:
     element = make("section")
     kept = kept_of(section)
@@ -80,6 +85,8 @@ def _section(section: Json, writer: Writing) -> Element:
     element.extend(wrapped_entries(entries, writer))
     for inner in section.get("section", ()):
         element.append(make("component", None, _section(inner, writer)))
+    for where in unsaid(section, writer.knowledge.mappings["section"], _BESIDE):
+        writer.drop(f"Composition.section.{where}", "no element of CDA says this")
     if first(element, "text") is None and not from_cda:
         element.append(make("text"))
     return element

@@ -47,10 +47,12 @@ def checker(elements: frozenset[str], attributes: frozenset[str]) -> Callable[[A
         try:
             has_content = _read(value, allowed, attributes)
         except _Refused as refused:
-            return Fault("invalid", str(refused))
+            return Fault("invalid", str(refused), "txt-1")
         except expat.ExpatError as error:
             line, column = error.lineno, error.offset + 1
-            return Fault("invalid", f"The narrative is not well-formed XHTML (line {line}, column {column} of div).")
+            return Fault(
+                "invalid", f"The narrative is not well-formed XHTML (line {line}, column {column} of div).", "txt-1"
+            )
         return None if has_content else Fault("invariant", "txt-2: the narrative has neither text nor an image.")
 
     return check

@@ -26,7 +26,7 @@ from fhir_dmp.search.query import (
     Words,
 )
 from fhir_dmp.store.sqlite.conditions import Scope, full_text, json_list, split_keys, text_condition
-from fhir_dmp.store.sqlite.facets import Facets, is_told
+from fhir_dmp.store.sqlite.facets import Facets
 from fhir_dmp.store.sqlite.spans import condition, lo_range, ranges
 
 UNKNOWN = 10**9
@@ -229,7 +229,7 @@ class Chooser:
         if timeline is not None and (driver := driver_of(timeline, scope)) is not None:
             counted = self._counted(con, driver, self.tuning.many)
             if counted.estimate < min(LONGEST_TIMELINE, self.tuning.many):
-                others = [part for part in parts if part is not timeline and not is_told(part)]
+                others = [part for part in parts if part is not timeline and self.facets.test(part, scope) is None]
                 return [counted, *(other for part in others if (other := driver_of(part, scope)) is not None)]
         return [driver for part in parts if (driver := driver_of(part, scope)) is not None]
 
