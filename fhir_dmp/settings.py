@@ -30,6 +30,15 @@ class Store:
         "sqlite:///var/dmp.sqlite3", "`sqlite:///FILE`, `mongodb://host/db?replicaSet=rs0` or `memory:`"
     )
     allow_standalone: bool = _setting(False, "accept a MongoDB without transactions (no replica set)")
+    encryption_keys: str = _setting(
+        "", "file of the master keys (`fhir-dmp encryption new-key`): a new store is encrypted; empty: in clear"
+    )
+    data_keys_url: str = _setting(
+        "", "store that holds the data keys of an encrypted store (`sqlite:///FILE`...); empty: the record's own"
+    )
+    query_timeout_ms: int = _setting(
+        20_000, "longest time of one query in ms, at least 100; a search above it is 422 `too-costly`"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,16 @@ class Documents:
     age_of_majority: int = _setting(18, "in years")
     content_search_ms: int = _setting(
         2000, "longest time to read the words of a PDF for `_content`, in ms; 0: contents are not searched"
+    )
+    scanner_url: str = _setting(
+        "",
+        "virus scanner that every content is shown to: `clamd://host:3310` or `clamd:///run/clamav/clamd.ctl`; "
+        "empty: none, scan in the proxy or on the host",
+    )
+    scanner_down: str = _setting(
+        "refuse",
+        "content that the scanner cannot judge: 503, or stored and not delivered until it was scanned",
+        choices=("refuse", "quarantine"),
     )
     retention_years: int = _setting(10, "years that content is kept after closing")
 

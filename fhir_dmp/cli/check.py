@@ -34,7 +34,14 @@ def command(deep: bool) -> None:
         click.echo(f"configuration  failed: {error}")
         sys.exit(1)
     click.echo("configuration  ok")
-    parts: dict[str, Callable[[Settings], str]] = {"store": _store, "keys": _keys, "clock": _clock, "mail": _mail}
+    parts: dict[str, Callable[[Settings], str]] = {
+        "store": _store,
+        "at rest": _at_rest,
+        "keys": _keys,
+        "clock": _clock,
+        "mail": _mail,
+        "scanner": _scanner,
+    }
     if deep:
         parts["contents"] = _contents
     failed = False
@@ -57,6 +64,18 @@ def _store(settings: Settings) -> str:
         return f"{kind}, {stored} resources, {'transactions' if services.store.transactional else 'no transactions'}"
 
 
+def _at_rest(settings: Settings) -> str:
+    from fhir_dmp.cli.opening import opened
+    from fhir_dmp.store.sealed import SealedStore
+
+    with opened(settings) as services:
+        store = services.store
+        if not isinstance(store, SealedStore):
+            return "the store is not encrypted by this server"
+        where = settings.store.data_keys_url or "the store itself"
+        return f"encrypted, master key {store.keys.masters.keys[0][0]}, data keys in {where}"
+
+
 def _contents(settings: Settings) -> str:
     """Verify a SQLite file from end to end.
 
@@ -64,12 +83,15 @@ def _contents(settings: Settings) -> str:
         OSError: naming the first things that are wrong.
     """
     from fhir_dmp.cli.opening import opened
+    from fhir_dmp.store.sealed import SealedStore
     from fhir_dmp.store.sqlite.store import SqliteStore
 
     with opened(settings) as services:
-        if not isinstance(services.store, SqliteStore):
+        store = services.store
+        below = store.inner if isinstance(store, SealedStore) else store
+        if not isinstance(below, SqliteStore):
             return "not offered for this store"
-        wrong = services.store.verify(services.terms)
+        wrong = below.verify(store.sealed_as(services.terms) if isinstance(store, SealedStore) else services.terms)
     if wrong:
         more = f" (and {len(wrong) - _SHOWN} more)" if len(wrong) > _SHOWN else ""
         raise OSError(f"{'; '.join(wrong[:_SHOWN])}{more}: restore a backup; after an upgrade, run reindex first")
@@ -96,6 +118,14 @@ def _clock(settings: Settings) -> str:
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise OSError(f"server.timezone: no zone is called '{zone}'") from error
     return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(now))}, dates without offset in {zone}"
+
+
+def _scanner(settings: Settings) -> str:
+    if not settings.documents.scanner_url:
+        return "not configured, contents are not scanned here"
+    from fhir_dmp.upstream.clamd import clamd_of
+
+    return clamd_of(settings.documents.scanner_url).version()
 
 
 def _mail(settings: Settings) -> str:

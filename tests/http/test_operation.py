@@ -13,11 +13,15 @@ import pytest
 from fhir_dmp.errors import NotFound, StoreUnavailable
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.app import application, create_app, mount_under_flask
+from fhir_dmp.http.health import LOOK_MS, Readiness
 from fhir_dmp.http.openapi import document
 from fhir_dmp.http.request import Request
+from fhir_dmp.ports import StateRecord
 from fhir_dmp.settings import Settings
 from fhir_dmp.store.memory import MemoryStore
+from fhir_dmp.store.memory.state import MemoryState
 from tests.http.world import BASE, CAPABILITY, Reply, World, run
+from tests.world import FixedClock
 
 INS = "285047511200314"
 QUIET = Settings.load({"DMP_SERVER_ACCESS_LOG": "false"})
@@ -41,7 +45,7 @@ def fetch(world: World, path: str, method: str = "GET", **extra: Any) -> Reply:
     return run(application(world), environ)
 
 
-@pytest.mark.statement("fhir-rest L233", "security H-24", "security TH49")
+@pytest.mark.statement("fhir-rest L233", "security H-24", "security TH49", "security H-19")
 def test_the_access_log_tells_what_happened_and_nothing_of_the_record() -> None:
     world = World(answer=NotFound(f"no {INS}"))
     token = world.token()
@@ -95,7 +99,7 @@ def test_metrics_count_interactions_and_show_the_store() -> None:
     world.get("/Patient/p-1")
     world.get("/Patient?name=x")
     world.send("TRACE", "/Patient")
-    text = world.metrics.expose(world.store).decode()
+    text = world.metrics.expose(world.store, True).decode()
     assert 'dmp_http_requests_total{interaction="read",status="200"} 2.0' in text
     assert 'dmp_http_requests_total{interaction="search-type",status="200"} 1.0' in text
     assert 'dmp_http_requests_total{interaction="other",status="405"} 1.0' in text
@@ -111,14 +115,44 @@ class Broken(MemoryStore):
         raise StoreUnavailable("down")
 
 
+class FullState(MemoryState):
+    """A state that takes nothing."""
+
+    def put(self, record: StateRecord, now_ms: int, expected: int | None = None) -> StateRecord:
+        raise StoreUnavailable("full")
+
+
+class Full(MemoryStore):
+    """A store whose disk is full: it answers, and takes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state = FullState()
+
+
 def test_readiness_follows_the_store_and_liveness_does_not() -> None:
-    for store, status in ((MemoryStore(), 200), (Broken(), 503)):
+    for store, status in ((MemoryStore(), 200), (Broken(), 503), (Full(), 503)):
         world = World(settings=QUIET, store=store)
         assert fetch(world, "/health/live").status == 200
         assert fetch(world, "/health/ready").status == status
         scrape = fetch(world, "/metrics")
         assert f"dmp_store_up {int(status == 200)}" in scrape.body.decode()
         assert scrape.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_readiness_looks_at_the_store_once_in_two_seconds_and_sees_it_come_back() -> None:
+    store, clock = MemoryStore(), FixedClock()
+    readiness = Readiness(store, clock)
+    assert readiness.serves()
+    first = store.state.get("probe", "ready", clock.now_ms())
+    assert readiness.serves()
+    assert store.state.get("probe", "ready", clock.now_ms()) == first
+    readiness.store = Full()
+    clock.time_ms += LOOK_MS
+    assert not readiness.serves()
+    readiness.store = store
+    clock.time_ms += LOOK_MS
+    assert readiness.serves()
 
 
 def test_the_fhir_api_is_mounted_beside_the_pages() -> None:
