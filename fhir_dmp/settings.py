@@ -31,6 +31,12 @@ class Store:
     )
     allow_standalone: bool = _setting(False, "accept a MongoDB without transactions (no replica set)")
 
+    @property
+    def file(self) -> str:
+        """The SQLite file, empty when the store is another."""
+        scheme, _, rest = self.url.partition(":")
+        return rest.removeprefix("///") if scheme == "sqlite" else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Server:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.settings import Store as StoreSettings
 
@@ -19,13 +19,16 @@ def _memory(settings: StoreSettings) -> ResourceStore:
 def _sqlite(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.sqlite.store import open_sqlite
 
-    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")))
+    return open_sqlite(Path(settings.file))
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.mongo import open_mongo
 
-    return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
+    try:
+        return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error} Start the database, or correct store.url (DMP_STORE_URL).") from error
 
 
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
