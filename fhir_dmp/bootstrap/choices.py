@@ -13,7 +13,7 @@ from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, IdentityProvider
+from fhir_dmp.ports import Clock, IdentityProvider, Scanner
 from fhir_dmp.settings import Settings
 from fhir_dmp.terminology.codes import Codes
 
@@ -62,6 +62,19 @@ def providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
     return found
 
 
+def scanner(url: str) -> Scanner | None:
+    """Return the virus scanner that is configured.
+
+    Raises:
+        ConfigurationError: not the URL of one.
+    """
+    if not url:
+        return None
+    from fhir_dmp.upstream.clamd import clamd_of
+
+    return clamd_of(url)
+
+
 def document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRules:
     documents = settings.documents
     return DocumentRules(
@@ -70,6 +83,7 @@ def document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRule
         ins=ins,
         author_check=documents.author_check,
         verify_hash=documents.verify_hash,
+        cda_metadata=documents.cda_metadata,
         traits_check="strict" if settings.identity.traits_check else "off",
         profiles=settings.validation.mode,
         mask_plus_invisible=documents.mask_plus_invisible,

@@ -50,6 +50,10 @@ def command(deep: bool) -> None:
         "clock": _clock,
         "mail": _mail,
     }
+    if settings.store.encryption_keys:
+        parts["at rest"] = _at_rest
+    if settings.documents.scanner_url:
+        parts["scanner"] = _scanner
     if deep:
         parts["contents"] = _contents
     failed = False
@@ -66,11 +70,10 @@ def _store(settings: Settings) -> str:
     from fhir_dmp.cli.opening import opened
     from fhir_dmp.http.health import look
 
-    kind, path = settings.store.url.partition(":")[0], Path(settings.store.file)
-    if settings.store.file and not path.exists():
-        # A look must not make what it looks for: a wrong name would go unnoticed.
-        _to_be_made(path)
-        return f"{kind}, {path} is not there yet: the first start makes it"
+    kind = settings.store.url.partition(":")[0]
+    if _absent(settings):
+        _to_be_made(Path(settings.store.file))
+        return f"{kind}, {settings.store.file} is not there yet: the first start makes it"
     with opened(settings) as services:
         now_ms = services.clock.now_ms()
         _clock_follows(services.store, now_ms)
@@ -78,6 +81,11 @@ def _store(settings: Settings) -> str:
         stored = sum(services.store.types().values())
         transactions = "transactions" if services.store.transactional else "no transactions"
         return f"{kind}, {stored} resources, {transactions}{_room(settings)}"
+
+
+def _absent(settings: Settings) -> bool:
+    """Say whether the SQLite file is still to be made: a look must not make it, or a wrong name would go unnoticed."""
+    return bool(settings.store.file) and not Path(settings.store.file).exists()
 
 
 def _to_be_made(path: Path) -> None:
@@ -120,6 +128,20 @@ def _room(settings: Settings) -> str:
     return f", {free // 1_000_000} MB free"
 
 
+def _at_rest(settings: Settings) -> str:
+    from fhir_dmp.cli.opening import opened
+    from fhir_dmp.store.sealed import SealedStore
+
+    if _absent(settings):
+        return "nothing is stored yet"
+    with opened(settings) as services:
+        store = services.store
+        if not isinstance(store, SealedStore):
+            return "the store is not encrypted by this server"
+        where = settings.store.data_keys_url or "the store itself"
+        return f"encrypted, master key {store.keys.masters.keys[0][0]}, data keys in {where}"
+
+
 def _contents(settings: Settings) -> str:
     """Verify a SQLite file from end to end.
 
@@ -127,12 +149,17 @@ def _contents(settings: Settings) -> str:
         OSError: naming the first things that are wrong.
     """
     from fhir_dmp.cli.opening import opened
+    from fhir_dmp.store.sealed import SealedStore
     from fhir_dmp.store.sqlite.store import SqliteStore
 
+    if _absent(settings):
+        return "nothing is stored yet"
     with opened(settings) as services:
-        if not isinstance(services.store, SqliteStore):
+        store = services.store
+        below = store.inner if isinstance(store, SealedStore) else store
+        if not isinstance(below, SqliteStore):
             return "not offered for this store"
-        wrong = services.store.verify(services.terms)
+        wrong = below.verify(store.sealed_as(services.terms) if isinstance(store, SealedStore) else services.terms)
     if wrong:
         more = f" (and {len(wrong) - _SHOWN} more)" if len(wrong) > _SHOWN else ""
         raise OSError(f"{'; '.join(wrong[:_SHOWN])}{more}: restore a backup; after an upgrade, run reindex first")
@@ -161,6 +188,12 @@ def _clock(settings: Settings) -> str:
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise OSError(f"server.timezone: no zone is called '{zone}'") from error
     return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(now))}, dates without offset in {zone}"
+
+
+def _scanner(settings: Settings) -> str:
+    from fhir_dmp.upstream.clamd import clamd_of
+
+    return clamd_of(settings.documents.scanner_url).version()
 
 
 def _mail(settings: Settings) -> str:

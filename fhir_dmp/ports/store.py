@@ -148,6 +148,9 @@ class ResourceStore(Protocol):
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Return versions, newest first, deletions included."""
 
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return `Terms.sealed` of those current resources, tombstones included, that have any."""
+
     def sequence(self) -> int:
         """Return the sequence of the last commit that readers can see."""
 

@@ -89,11 +89,12 @@ def _unfold(node: Node, root: Node, base: Base, find: Find) -> None:
     """
     if node.children:
         return
-    reference = node.definition.pop("contentReference", "")
+    reference = node.definition.get("contentReference", "")
     if reference:
         source = _found(root, str(reference).rpartition("#")[2])
         if source is not None:
-            _copy(source, node)
+            _copy(source, node)  # first: what is copied may hold this node, which refers to it still
+            del node.definition["contentReference"]
             node.definition["type"] = deepcopy(source.definition.get("type", []))
             return
     profiles = node.profiles(node.codes[0]) if len(node.codes) == 1 else ()

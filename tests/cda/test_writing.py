@@ -12,8 +12,8 @@ import pytest
 from lxml import etree
 
 from fhir_dmp.cda.elements import at_path, first, tag
-from fhir_dmp.cda.from_fhir import MEDIA_TYPES
 from fhir_dmp.cda.level1 import document_of
+from fhir_dmp.cda.writing_sections import MEDIA_TYPES
 from fhir_dmp.cda.xml import Element, clinical_document, parse
 from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.resource import Json, dump

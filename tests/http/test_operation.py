@@ -46,7 +46,7 @@ def fetch(world: World, path: str, method: str = "GET", **extra: Any) -> Reply:
     return run(application(world), environ)
 
 
-@pytest.mark.statement("fhir-rest L233", "security H-24", "security TH49")
+@pytest.mark.statement("fhir-rest L233", "security H-24", "security TH49", "security H-19")
 def test_the_access_log_tells_what_happened_and_nothing_of_the_record() -> None:
     world = World(answer=NotFound(f"no {INS}"))
     token = world.token()

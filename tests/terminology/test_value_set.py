@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_dmp.terminology.code_system import CodeSystem
-from fhir_dmp.terminology.value_set import Member, ValueSet, contains, members
+from fhir_dmp.terminology.listing import members
+from fhir_dmp.terminology.value_set import Member, ValueSet, contains
 
 A, B = "http://example.org/a", "http://example.org/b"
 SETS = ("http://example.org/vs/0", "http://example.org/vs/1", "http://example.org/vs/2")

@@ -6,16 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from fhir_dmp.cda.elements import TYPE, children, first, local_type, make
 from fhir_dmp.cda.knowledge import Part
-from fhir_dmp.cda.scalars import (
-    Codec,
-    Read,
-    Reader,
-    Writer,
-    bounds,
-    number,
-    period_element,
-    quantity_attributes,
-)
+from fhir_dmp.cda.values.codec import Codec, Read, Reader, Writer
+from fhir_dmp.cda.values.moments import bounds, period_element
+from fhir_dmp.cda.values.numbers import number
+from fhir_dmp.cda.values.quantities import quantity_attributes
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
@@ -103,4 +97,6 @@ def _write(value: Json, part: Part, name: str, writer: Writer) -> list[Element]:
     return found
 
 
-CODECS = {"timing": Codec(_read, _write)}
+CODECS = {
+    "timing": Codec(_read, _write),
+}
