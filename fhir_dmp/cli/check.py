@@ -129,11 +129,13 @@ def _room(settings: Settings) -> str:
 
 
 def _at_rest(settings: Settings) -> str:
+    from fhir_dmp import keyring
     from fhir_dmp.cli.opening import opened
     from fhir_dmp.store.sealed import SealedStore
 
     if _absent(settings):
-        return "nothing is stored yet"
+        kid, _ = keyring.master_keys(Path(settings.store.encryption_keys))[0]
+        return f"the store will be encrypted, master key {kid}"
     with opened(settings) as services:
         store = services.store
         if not isinstance(store, SealedStore):
