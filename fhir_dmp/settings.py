@@ -40,6 +40,12 @@ class Store:
         20_000, "longest time of one query in ms, at least 100; a search above it is 422 `too-costly`"
     )
 
+    @property
+    def file(self) -> str:
+        """The SQLite file, empty when the store is another."""
+        scheme, _, rest = self.url.partition(":")
+        return rest.removeprefix("///") if scheme == "sqlite" else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Server:

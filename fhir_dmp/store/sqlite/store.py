@@ -314,6 +314,18 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
         return SqliteStore(path, limits)
     except (sqlite3.Error, OSError) as error:
         what = f"cannot be opened ({type(error).__name__}: {error})"
-        raise ConfigurationError(
-            Problem("store.url", what, "name a file on a local disk that may be written")
-        ) from error
+        raise ConfigurationError(Problem("store.url", what, _todo(error))) from error
+
+
+#: What an operator does about an error of SQLite, by its primary code; else the file or its folder is wrong.
+_TODO = {
+    sqlite3.SQLITE_NOTADB: "name another file, this one is no database",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: keep a copy of it and restore a backup",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_BUSY: "another program holds the file: end it, or try again",
+}
+
+
+def _todo(error: sqlite3.Error | OSError) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    return _TODO.get(-1 if code is None else code & 0xFF, "name a file on a local disk that may be written")
