@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fhir_dmp import keyring
-from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.store.sealed import Masters, SealedStore, refuse_sealed, seal
@@ -17,19 +17,22 @@ from fhir_dmp.store.sealed import Masters, SealedStore, refuse_sealed, seal
 def _memory(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.memory import MemoryStore
 
-    return MemoryStore()
+    return MemoryStore(query_ms=settings.query_timeout_ms)
 
 
 def _sqlite(settings: StoreSettings) -> ResourceStore:
-    from fhir_dmp.store.sqlite.store import open_sqlite
+    from fhir_dmp.store.sqlite.store import Limits, open_sqlite
 
-    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")))
+    return open_sqlite(Path(settings.file), Limits(query_ms=settings.query_timeout_ms))
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.mongo import open_mongo
 
-    return open_mongo(settings.url, allow_standalone=settings.allow_standalone)
+    try:
+        return open_mongo(settings.url, allow_standalone=settings.allow_standalone, query_ms=settings.query_timeout_ms)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error} Start the database, or correct store.url (DMP_STORE_URL).") from error
 
 
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
@@ -40,6 +43,10 @@ STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
 }
 
 
+#: A shorter time would refuse ordinary reads.
+LEAST_QUERY_MS = 100
+
+
 def open_store(settings: StoreSettings) -> ResourceStore:
     """Open the store that the URL names, behind its seal when it is encrypted.
 
@@ -47,6 +54,10 @@ def open_store(settings: StoreSettings) -> ResourceStore:
         ConfigurationError: an unknown scheme; keys that are not those of the store.
         StoreUnavailable: it cannot be reached.
     """
+    if settings.query_timeout_ms < LEAST_QUERY_MS:
+        raise ConfigurationError(
+            Problem("store.query_timeout_ms", f"must be at least {LEAST_QUERY_MS}", "20000 is the default")
+        )
     if settings.encryption_keys:
         return _sealed(settings)
     if settings.data_keys_url:

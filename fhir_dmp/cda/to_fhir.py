@@ -73,6 +73,8 @@ def convert(document: Element, data: bytes, knowledge: Knowledge, zone: tzinfo) 
     if source is not None:
         composition.setdefault("extension", []).append(source)
     _body(document, composition, reader)
+    if not any(entry["resource"]["resourceType"] == "Provenance" for entry in reader.entries):
+        _provenance(document, [url], reader)
     _completed(composition, document, zone)
     entries = [entry for entry in reader.entries if entry["fullUrl"] != url]
     _unreachable(entries, reader)

@@ -13,7 +13,7 @@ from fhir_dmp.search.match import span_holds
 from fhir_dmp.search.order import compare, ordered
 from fhir_dmp.search.query import Node, Search, Span
 from fhir_dmp.store.mongo import filters, paging
-from fhir_dmp.store.mongo.database import QUERY_MS, Database
+from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.documents import version_of
 from fhir_dmp.store.mongo.views import Doc, Filter, View, everything_of
 
@@ -75,8 +75,7 @@ class Reader:
     def _rows(self, type_: str, condition: Filter, projection: Mapping[str, int] | None = None, **options: Any) -> Any:
         """Return a cursor over the rows of a type that this reader may see, tombstones included."""
         query = everything_of(condition, self._view.visible())
-        found = self._database.current(type_).find(query, projection, session=self._view.session, **options)
-        return found.max_time_ms(QUERY_MS)
+        return self._database.current(type_).find(query, projection, session=self._view.session, **options)
 
     def _resolved(self, node: Node) -> Node:
         return resolve_joins(node, self._find_capped, self._referenced)
@@ -170,7 +169,6 @@ class Reader:
             self._database.current(type_).count_documents(
                 everything_of(_LIVING, condition, limits, self._view.visible()),
                 session=self._view.session,
-                maxTimeMS=QUERY_MS,
             )
             for type_, condition in conditions.items()
         )
