@@ -31,6 +31,9 @@ DIRECTORY = "facts:directory"
 #: The Library that holds the activated habilitation matrix, and its mark.
 MATRIX_KEY = Key("Library", "habilitation-matrix")
 MATRIX = "facts:matrix"
+#: The mark of what codes are judged by: code systems, value sets, concept maps.
+TERMINOLOGY = "facts:terminology"
+_TERMINOLOGY_TYPES = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
 _DIRECTORY_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Person"})
 _RECORD_TYPES = frozenset({"Consent", "CareTeam", "RelatedPerson"})
 #: Decisions are remembered no longer than this, whatever the marks say (security 5.9).
@@ -62,6 +65,8 @@ def marks_of(writes: Sequence[Write], previous: dict[Key, str | None]) -> tuple[
         elif write.type in _RECORD_TYPES:
             for patient in (write.terms.patient, previous.get(Key(write.type, write.id), write.terms.patient)):
                 marks[mark_of(patient) if patient else DIRECTORY] = None
+        elif write.type in _TERMINOLOGY_TYPES:
+            marks[TERMINOLOGY] = None
         elif (write.type, write.id) == (MATRIX_KEY.type, MATRIX_KEY.id):
             marks[MATRIX] = None
     return tuple(Claim(mark, MARK) for mark in marks)

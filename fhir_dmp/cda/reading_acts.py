@@ -1,0 +1,194 @@
+"""Clinical statements as resources: which mapping, what it says, how statements hang together. [cda 4.2, 4.3]"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from fhir_dmp.cda.elements import ACT_TAGS, make, name_of, read_fragment, written
+from fhir_dmp.cda.knowledge import Mapping_
+from fhir_dmp.cda.places import place, put
+from fhir_dmp.cda.rules import REST, read_children, source_extension, templates_of
+from fhir_dmp.cda.shapes import (
+    ACT,
+    CLINICAL,
+    CONCERN,
+    IMPLIED_STATUS,
+    NEGATION,
+    PART,
+    WRAPPER,
+    dispatched,
+    ranked,
+    says_none,
+)
+from fhir_dmp.cda.values.codec import PLAIN
+from fhir_dmp.cda.values.identifiers import read_id
+from fhir_dmp.cda.xml import Element
+from fhir_dmp.fhir.resource import Json
+
+_LINKED = ("entryRelationship", "component", "entry")
+
+
+def read_act(act: Element, holder: Element, reader: Any, wrapped: tuple[str, bool] | None = None) -> list[str]:
+    """Read a statement and all below it; return the URLs of what stands for it in its parent.
+
+    holder: the `entry`, `entryRelationship` or `component` that holds it. wrapped: the wrapper it was taken out of, and
+    whether it is the first there.
+    """
+    mapping = dispatched(act, holder, reader)
+    if mapping.wraps:
+        if name_of(holder) == "entry" and any(True for child in act for _ in child.iterchildren(*ACT_TAGS)):
+            return _unwrapped(act, holder, mapping, reader)
+        mapping = reader.knowledge.by_act["act EVN"]
+    reader.count(act, mapping)
+    resource: Json = {"resourceType": mapping.resource, **copy.deepcopy(dict(mapping.fixed))}
+    url = reader.add(act, resource)
+    for root in ranked(templates_of(act) | templates_of(holder)):
+        for where, value in mapping.templates.get(root, {}).items():
+            put(resource, place(where), copy.deepcopy(value))
+    keep: list[tuple[str, str]] = []
+    if mapping.patient and reader.patient:
+        put(resource, place(mapping.patient), {"reference": reader.patient})
+    leftover = read_children(act, mapping, reader, resource, keep)
+    _negated(act, mapping, resource, keep)
+    _ended(resource, keep)
+    extensions: list[Json] = [_shape(act, holder)]
+    if wrapped is not None:
+        said: list[Json] = [{"url": "xml", "valueString": wrapped[0]}]
+        extensions.append({"url": WRAPPER, "extension": [*said, {"url": "first", "valueBoolean": wrapped[1]}]})
+        for element in _wrapper_ids(wrapped[0], reader):
+            if mapping.resource not in ("Coverage",):
+                resource.setdefault("identifier", []).append({**element, "type": CONCERN})
+    for child in leftover:
+        name = name_of(child)
+        inner = next(child.iterchildren(*ACT_TAGS), None)
+        if name == "templateId":
+            continue
+        if name in _LINKED and inner is not None:
+            for reference in read_act(inner, child, reader):
+                _link(resource, extensions, reference, child, mapping, reader)
+        else:
+            keep.append((REST, written(child)))
+            if not _says_nothing(child):
+                reader.lose(child, "no element of the resource says this", kept=True)
+    source = source_extension(keep)
+    if source is not None:
+        extensions.append(source)
+    resource["extension"] = [*resource.get("extension", []), *extensions]
+    return [url]
+
+
+def _says_nothing(element: Element) -> bool:
+    return all(not (one.text or "").strip() and set(one.keys()) <= {"nullFlavor"} for one in element.iter())
+
+
+def _unwrapped(act: Element, holder: Element, mapping: Mapping_, reader: Any) -> list[str]:
+    """Read the statements that a wrapper (a list of problems...) groups; each keeps the wrapper."""
+    reader.count(act, mapping)
+    shell = copy.deepcopy(act)
+    inside = [
+        child for child in act if name_of(child) in _LINKED and next(child.iterchildren(*ACT_TAGS), None) is not None
+    ]
+    for child in list(shell):
+        if name_of(child) in _LINKED and next(child.iterchildren(*ACT_TAGS), None) is not None:
+            shell.remove(child)
+    frame = make(name_of(holder), {str(key): str(value) for key, value in holder.attrib.items()})
+    frame.append(shell)
+    text = written(frame)
+    acts = [(inner, child) for child in inside for inner in child.iterchildren(*ACT_TAGS)]
+    return [
+        reference
+        for number, (inner, child) in enumerate(acts)
+        for reference in read_act(inner, child, reader, (text, number == 0))
+    ]
+
+
+def _wrapper_ids(wrapped: str, reader: Any) -> list[Json]:
+    frame = read_fragment(wrapped)
+    act = frame[-1] if frame is not None and len(frame) else None
+    found = []
+    for one in act if act is not None else ():
+        if name_of(one) == "id":
+            read = read_id([one], PLAIN, reader)
+            if read is not None and read.value is not None:
+                found.append(read.value)
+    return found
+
+
+def _shape(act: Element, holder: Element) -> Json:
+    """Return what the act is as CDA: element, class, mood, templates, how it hangs in its parent."""
+    parts: list[Json] = [
+        {"url": "act", "valueString": f"{name_of(act)} {act.get('classCode') or '-'} {act.get('moodCode') or '-'}"}
+    ]
+    for child in act:
+        if name_of(child) == "templateId" and child.get("root"):
+            extension = child.get("extension")
+            text = str(child.get("root")) + (f"|{extension}" if extension else "")
+            parts.append({"url": "template", "valueString": text})
+    others = {
+        str(key): str(value)
+        for key, value in act.attrib.items()
+        if str(key) not in ("classCode", "moodCode", "nullFlavor")
+    }
+    for key, value in sorted(others.items()):
+        if key in ("ID", "negationInd"):
+            parts.append({"url": key, "valueString": value})
+    link = make(name_of(holder), {str(key): str(value) for key, value in holder.attrib.items()})
+    link.extend(copy.deepcopy(child) for child in holder if child.tag not in ACT_TAGS)
+    if link.attrib or len(link):
+        parts.append({"url": "link", "valueString": written(link)})
+    return {"url": ACT, "extension": parts}
+
+
+def _link(
+    resource: Json, extensions: list[Json], reference: str, holder: Element, mapping: Mapping_, reader: Any
+) -> None:
+    if holder.get("negationInd") == "true":
+        reader.lose(holder, "a link that is denied; the statement stands alone", kept=True)
+        extensions.append({"url": PART, "valueReference": {"reference": reference}})
+        return
+    kind, relation = reader.type_of(reference), holder.get("typeCode") or "COMP"
+    for link in mapping.links:
+        if (not link.types or kind in link.types) and (not link.relations or relation in link.relations):
+            put(resource, link.to, {"reference": reference})
+            return
+    extensions.append({"url": PART, "valueReference": {"reference": reference}})
+
+
+def _negated(act: Element, mapping: Mapping_, resource: Json, keep: list[tuple[str, str]]) -> None:
+    """Let @negationInd change what the resource says, so that nobody takes it for a positive statement. [cda 4.7]"""
+    if act.get("negationInd") != "true":
+        return
+    kind, _, value = mapping.negation.partition("=")
+    if kind == "status":
+        resource["status"] = value
+        status = next((child for child in act if name_of(child) == "statusCode"), None)
+        if status is not None:
+            keep[:] = [*(one for one in keep if one[0] != "statusCode"), ("statusCode", written(status))]
+    elif kind == "refuted" and not says_none(resource):
+        allergy = resource["resourceType"] == "AllergyIntolerance"
+        name = "allergyintolerance-verification" if allergy else "condition-ver-status"
+        refuted = {"system": f"http://terminology.hl7.org/CodeSystem/{name}", "code": "refuted"}
+        resource["verificationStatus"] = {"coding": [refuted]}
+    elif kind == "modifier":
+        if "valueBoolean" in resource:
+            # The samples say "not" twice: as the negation and as the value. It is one negation.
+            resource["valueBoolean"] = False
+            resource.setdefault("extension", []).append({"url": NEGATION, "valueBoolean": True})
+        else:
+            resource.setdefault("modifierExtension", []).append({"url": NEGATION, "valueBoolean": True})
+
+
+_OVER = frozenset({"resolved", "remission", "inactive"})
+
+
+def _ended(resource: Json, keep: list[tuple[str, str]]) -> None:
+    """A condition that has ended is not active any more, whatever its status says or does not say (con-4 of FHIR)."""
+    if resource["resourceType"] != "Condition" or "abatementDateTime" not in resource:
+        return
+    said = (resource.get("clinicalStatus") or {}).get("coding", [])
+    if any(one.get("system") == CLINICAL and str(one.get("code")) in _OVER for one in said):
+        return
+    others = [one for one in said if one.get("system") != CLINICAL]
+    resource["clinicalStatus"] = {"coding": [{"system": CLINICAL, "code": "inactive" if said else "resolved"}, *others]}
+    keep.append((IMPLIED_STATUS, ""))
