@@ -176,9 +176,9 @@ def write_package(path: Path, about: Json, resources: Iterable[Json]) -> int:
     for each in resources:
         name = f"{each['resourceType']}-{each['id']}.json"
         files[name] = orjson.dumps(each, option=orjson.OPT_INDENT_2)
-        kept = ("resourceType", "id", "url", "version", "kind", "type")
+        kept = ("resourceType", "id", "url", "version", "kind", "type", "supplements", "content", "derivation")
         listed.append({"filename": name, **{key: each[key] for key in kept if key in each}})
-    files[".index.json"] = orjson.dumps({"index-version": 1, "files": listed}, option=orjson.OPT_INDENT_2)
+    files[".index.json"] = orjson.dumps({"index-version": 2, "files": listed}, option=orjson.OPT_INDENT_2)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
         for name, body in sorted(files.items()):
