@@ -172,7 +172,7 @@ class SqliteStore:
 
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
-        return select.ids(con, scope, self._choose(con, node, scope), limit)
+        return select.ids(con, scope, self._chooser.choose(con, node, scope, ordered=False), limit)
 
     def _resolved(self, con: sqlite3.Connection, node: Node) -> Node:
         cap = self._limits.join_cap
