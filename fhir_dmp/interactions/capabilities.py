@@ -103,7 +103,7 @@ def _terminology(services: Services) -> Json:
         "software": {"name": "fhir-dmp", "version": __version__},
         "codeSystem": [{"uri": url} for url in systems],
         "expansion": {
-            "hierarchical": False,
+            "hierarchical": True,
             "paging": True,
             "incomplete": False,
             "parameter": [{"name": name} for name in EXPANSION_PARAMETERS],
@@ -138,6 +138,15 @@ def statement(services: Services) -> Json:
         "implementationGuide": [f"{PDSM}/ImplementationGuide/ans.fhir.fr.pdsm"],
         "rest": [_rest(types, services)],
     }
+
+
+def published(services: Services) -> Json:
+    """Return what any server of this kind can do, for the package of its profiles: nothing of this installation."""
+    made = {key: value for key, value in statement(services).items() if key != "implementation"}
+    (rest,) = made["rest"]
+    security = {key: value for key, value in rest["security"].items() if key != "extension"}
+    day = instant(services.started_ms)[:10]
+    return {**made, "version": __version__, "date": day, "kind": "capability", "rest": [{**rest, "security": security}]}
 
 
 def _rest(types: list[str], services: Services) -> Json:

@@ -136,7 +136,7 @@ def checked(
     applied = as_stored if stored else _of_sent
     minimum = services.judging.minimum(type_)
     issues = judge(resource, services.profiles(), minimum, applied)
-    issues = tuple(replace(issue, severity="warning") if _lenient(issue) else issue for issue in issues)
+    issues = tuple(replace(issue, severity="warning") if is_lenient(issue) else issue for issue in issues)
     errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
     if errors and before is not None:
         known = {
@@ -159,7 +159,7 @@ def conforming(drafts: Sequence[Draft], services: Services) -> None:
     for draft in drafts:
         if draft.type in ("DocumentReference", "List") and services.judging.mode_of(draft.type) == "enforce":
             found = judge(draft.resource, services.profiles(), services.judging.minimum(draft.type), as_stored)
-            errors += (issue for issue in found if issue.severity in ("error", "fatal") and not _lenient(issue))
+            errors += (issue for issue in found if issue.severity in ("error", "fatal") and not is_lenient(issue))
     if errors:
         raise Unprocessable(issues=errors)
 
@@ -181,7 +181,8 @@ _LENIENT = frozenset(
 )
 
 
-def _lenient(issue: Issue) -> bool:
+def is_lenient(issue: Issue) -> bool:
+    """Say whether an issue is of a statement that the server does not insist on."""
     return any((coding.system, coding.code) in _LENIENT for coding in issue.details)
 
 

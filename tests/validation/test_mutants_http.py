@@ -37,8 +37,7 @@ def issues(admin: Client, resource: Json, url: str = "") -> list[Json]:
 
 def told(found: list[Json], url: str) -> set[str]:
     """Return the rules of a profile that the issues name."""
-    codings = (coding for issue in found for coding in issue.get("details", {}).get("coding", ()))
-    return {coding["code"] for coding in codings if coding["system"] == url}
+    return {coding["code"] for issue in found for coding in _codings(issue) if coding["system"] == url}
 
 
 def misplaced(found: list[Json], resource: Json) -> list[str]:
@@ -53,19 +52,40 @@ def _leads(place: str, resource: Json) -> bool:
 
 
 def unexplained(found: list[Json]) -> list[Json]:
-    """Return the issues about a profile that do not say the rule and the profile in words, once."""
-    profiled = [issue for issue in found if issue.get("details", {}).get("coding")]
+    """Return the issues that do not name a rule, those of profiles that do not say it in words, and repetitions."""
+    faults = [issue for issue in found if issue["code"] not in ("informational", "not-supported")]
     silent = [
         issue
-        for issue in profiled
-        if not all(
+        for issue in faults
+        if not _codings(issue)
+        or not all(
             part in issue["diagnostics"]
-            for coding in issue["details"]["coding"]
-            for part in (coding["system"], coding["code"].partition("#")[0], coding["code"].partition("#")[2])
+            for coding in _codings(issue)
+            if coding["system"] in PROFILES.urls()
+            for part in (coding["system"], *coding["code"].split("#"))
         )
     ]
-    times = Counter((issue["diagnostics"], tuple(issue["expression"])) for issue in profiled)
-    return silent + [issue for issue in profiled if times[issue["diagnostics"], tuple(issue["expression"])] > 1]
+    times = Counter(each for issue in faults for each in _told(issue))
+    return silent + [issue for issue in faults if any(times[each] > 1 for each in _told(issue))]
+
+
+def _codings(issue: Json) -> list[Json]:
+    found: list[Json] = issue.get("details", {}).get("coding", [])
+    return found
+
+
+def _told(issue: Json) -> list[tuple[str, str, str]]:
+    """Return what an issue says: place, profile and rule. What a reference leads to is told by R4 or the profile."""
+    return [
+        (
+            place,
+            "" if rule == "targetProfile" else coding["system"],
+            rule if rule == "targetProfile" else coding["code"],
+        )
+        for place in issue["expression"]
+        for coding in _codings(issue)
+        for rule in [coding["code"].rpartition("#")[2]]
+    ]
 
 
 @pytest.mark.parametrize("url", OF_RESOURCES, ids=lambda url: url.rpartition("/")[2])

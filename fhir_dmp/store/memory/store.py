@@ -34,8 +34,9 @@ from fhir_dmp.store.commits import expect, expect_unclaimed, written
 from fhir_dmp.store.memory.blobs import MemoryBlobs
 from fhir_dmp.store.memory.ledger import MemoryLedger
 from fhir_dmp.store.memory.outbox import MemoryOutbox
-from fhir_dmp.store.memory.rows import Row, page_of, satisfies
+from fhir_dmp.store.memory.rows import Row, satisfies
 from fhir_dmp.store.memory.state import MemoryState
+from fhir_dmp.store.pages import page_of
 
 
 @dataclass
@@ -128,7 +129,8 @@ class MemoryStore:
                 version = row.version
                 return position_of(search.sort, row.terms, version.type, version.id, version.updated_ms)
 
-            return page_of(search, ordered(search.sort, rows, place), place, bound)
+            page = page_of(search, ordered(search.sort, rows, place), place)
+            return Page(tuple(row.version for row in page.rows), page.next, page.previous, bound, page.total)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -153,6 +155,12 @@ class MemoryStore:
             rest = [v for v in found if query.before_seq is None or v.seq < query.before_seq]
             page = tuple(rest[: query.count])
             return HistoryPage(page, page[-1].seq if page and len(rest) > len(page) else None, len(found))
+
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any."""
+        with self._lock:
+            rows = {key: self._current[key] for key in keys if key in self._current}
+        return {key: row.terms.sealed for key, row in rows.items() if row.terms.sealed}
 
     def sequence(self) -> int:
         """Return the last sequence."""

@@ -48,16 +48,26 @@ class Reader:
                 found[Key(type_, id_)] = version_of(doc, type_, id_)
         return found
 
-    def _by_place(self, type_: str, ids: Sequence[str]) -> Iterator[Doc]:
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any: one query for each type."""
+        fields = {"i": 1, "se": 1}
+        return {
+            Key(type_, self._view.address_of(doc)): bytes(doc["se"])
+            for type_, ids in _by_type(keys).items()
+            for doc in self._by_place(type_, ids, fields)
+            if "se" in doc
+        }
+
+    def _by_place(self, type_: str, ids: Sequence[str], fields: Mapping[str, int] = _VERSION) -> Iterator[Doc]:
         """Yield the rows of these ids. A cluster is asked on the shard that the ids name, then everywhere."""
         if self._dialect.sharded:
             named = {"pb": {"$in": sorted({bucket(id_) for id_ in ids})}}
-            rows = list(self._rows(type_, everything_of(named, self._by_ids(ids)), _VERSION))
+            rows = list(self._rows(type_, everything_of(named, self._by_ids(ids)), fields))
             yield from rows
             found = {self._view.address_of(doc) for doc in rows}
             ids = [id_ for id_ in ids if id_ not in found]
         if ids:
-            yield from self._rows(type_, self._by_ids(ids), _VERSION)
+            yield from self._rows(type_, self._by_ids(ids), fields)
 
     def _by_ids(self, ids: Sequence[str]) -> Filter:
         return {self._view.address: {"$eq": ids[0]} if len(ids) == 1 else {"$in": list(ids)}}

@@ -144,6 +144,11 @@ class MongoStore:
         with self._reader() as reader:
             return reader.read_many(keys)
 
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any."""
+        with self._reader() as reader:
+            return reader.sealed_terms(keys)
+
     def read_version(self, key: Key, version: int) -> Version | None:
         """Return that version."""
         with self._view() as view:
