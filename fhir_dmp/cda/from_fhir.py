@@ -210,10 +210,10 @@ class _Rereader(Reading):
     writer: Writing
 
     def target(self, id_: Element) -> str | None:
-        from fhir_dmp.cda.parties import _PART
+        from fhir_dmp.cda.parties import NO_PART
         from fhir_dmp.cda.scalars import read_id
 
-        read = read_id([id_], _PART, self)
+        read = read_id([id_], NO_PART, self)
         return self.writer.by_identifier(read.value) if read is not None and read.value else None
 
     def text_of(self, reference: str, element: Element) -> str | None:

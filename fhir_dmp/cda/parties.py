@@ -44,7 +44,7 @@ _ROLES = (
 )
 _PERSONS = ("assignedPerson", "associatedPerson", "informationRecipient", "relatedPerson", "playingEntity")
 _STRUCTURES = ("representedOrganization", "scopingOrganization", "receivedOrganization")
-_PART = Part((), None, None, "", {})  # type: ignore[arg-type]  # the codecs used here look at options alone
+NO_PART = Part((), None, None, "", {})  # type: ignore[arg-type]  # the codecs used here look at options alone
 
 
 class Cast(Reader, Protocol):
@@ -208,7 +208,7 @@ def _contacts(element: Element) -> Json:
 
 
 def _identifiers(element: Element, reader: Reader) -> list[Json]:
-    reads = (read_id([child], _PART, reader) for child in children(element, "id"))
+    reads = (read_id([child], NO_PART, reader) for child in children(element, "id"))
     return [read.value for read in reads if read is not None and read.value is not None]
 
 
@@ -224,7 +224,7 @@ def read_organization(element: Element | None, reader: Cast) -> str | None:
     if ids:
         found["identifier"] = ids
     industry = first(element, "standardIndustryClassCode")
-    type_ = read_concept([industry], _PART, reader) if industry is not None else None
+    type_ = read_concept([industry], NO_PART, reader) if industry is not None else None
     if type_ is not None and type_.value:
         found["type"] = [type_.value]
     name = text_in(first(element, "name"))
@@ -289,7 +289,7 @@ def _practitioner(
         party = Party((), concept, None, None, None)
         found |= role_codes(party, reader.knowledge.codes)
     elif code is not None:
-        read = read_concept([code], _PART, reader)
+        read = read_concept([code], NO_PART, reader)
         if read is not None and read.value:
             found["code"] = [read.value]
     return {"reference": reader.actor(found)} if len(found) > 1 else None
@@ -309,7 +309,7 @@ def _device(role: Element, device: Element, organization: Element | None, ids: l
     code = first(device, "code")
     if code is None:
         code = first(role, "code")
-    read = read_concept([code], _PART, reader) if code is not None else None
+    read = read_concept([code], NO_PART, reader) if code is not None else None
     if read is not None and read.value:
         found["type"] = read.value
     url = read_organization(organization, reader)
@@ -331,7 +331,7 @@ def _related(role: Element, reader: Cast) -> str:
     if role.get("classCode"):
         relations.append({"coding": [{"system": _ROLE_CLASS, "code": role.get("classCode")}]})
     code = first(role, "code")
-    read = read_concept([code], _PART, reader) if code is not None else None
+    read = read_concept([code], NO_PART, reader) if code is not None else None
     if read is not None and read.value:
         relations.append(read.value)
     if relations:
@@ -352,17 +352,17 @@ def _read(elements: Sequence[Element], part: Part, reader: Any) -> Read | None:
         return None
     extensions: list[Json] = []
     time = first(element, "time")
-    moment = read_time([time], _PART, reader) if time is not None else None
+    moment = read_time([time], NO_PART, reader) if time is not None else None
     if moment is not None and moment.value:
         extensions.append({"url": TIME, "valueDateTime": moment.value})
     function = first(element, "functionCode")
-    concept = read_concept([function], _PART, reader) if function is not None else None
+    concept = read_concept([function], NO_PART, reader) if function is not None else None
     if concept is not None and concept.value:
         extensions.append({"url": FUNCTION, "valueCodeableConcept": concept.value})
     if element.get("typeCode"):
         extensions.append({"url": TYPE, "valueCode": element.get("typeCode")})
     value = {"extension": extensions, **reference} if extensions else reference
-    return Read(value, _comes_back(element, value, part, reader))
+    return Read(value, reader.whole and _comes_back(element, value, part, reader))
 
 
 def _comes_back(element: Element, value: Json, part: Part, reader: Any) -> bool:
@@ -401,7 +401,7 @@ def _write(value: Json, part: Part, name: str, writer: Writer) -> list[Element]:
     if FUNCTION in extensions:
         element.append(concept_element(extensions[FUNCTION]["valueCodeableConcept"], "functionCode", writer))
     if TIME in extensions:
-        element.extend(write_time(extensions[TIME]["valueDateTime"], _PART, "time", writer))
+        element.extend(write_time(extensions[TIME]["valueDateTime"], NO_PART, "time", writer))
     if part.options.get("signed"):
         element.append(make("signatureCode", {"code": "S"}))
     if resource["resourceType"] == "RelatedPerson" and name == "informant":
@@ -504,6 +504,8 @@ def _read_structure(elements: Sequence[Element], part: Part, reader: Any) -> Rea
     if url is None:
         return Read(None, False)
     value = {"reference": url}
+    if not reader.whole:
+        return Read(value, False)
     again = _write_structure(value, part, str(elements[0].tag).rpartition("}")[2], reader.mirror())
     return Read(value, bool(again) and same(again[0], elements[0]))
 

@@ -8,11 +8,12 @@ from typing import Any
 from fhir_dmp.cda.actors import _patient_identifier, official_name
 from fhir_dmp.cda.actors import _used_name as used_name
 from fhir_dmp.cda.datatypes import date_time
-from fhir_dmp.cda.elements import TYPE, children, first, local_type, make, same, tag, text_in, with_text, written
+from fhir_dmp.cda.elements import TYPE, children, first, local_type, make, same, tag, text_in, with_text
 from fhir_dmp.cda.header import Id, _person
 from fhir_dmp.cda.knowledge import Part
+from fhir_dmp.cda.parties import CODECS as PARTIES
 from fhir_dmp.cda.parties import (
-    _PART,
+    NO_PART,
     address_element,
     read_address,
     read_role,
@@ -20,7 +21,6 @@ from fhir_dmp.cda.parties import (
     role_element,
     telecom_element,
 )
-from fhir_dmp.cda.parties import CODECS as PARTIES
 from fhir_dmp.cda.scalars import (
     Codec,
     Read,
@@ -119,7 +119,7 @@ def _subject(elements: Sequence[Element], part: Part, reader: Any) -> Read | Non
         ids = [
             one
             for child in person.iterchildren("{urn:hl7-org:sdtc}id")
-            if (read := read_id([child], _PART, reader)) and (one := read.value)
+            if (read := read_id([child], NO_PART, reader)) and (one := read.value)
         ]
         if ids:
             found["identifier"] = ids
@@ -157,7 +157,7 @@ def _specimen(elements: Sequence[Element], part: Part, reader: Any) -> Read | No
     if role is None:
         return None
     found: Json = {"resourceType": "Specimen"}
-    ids = [read.value for child in children(role, "id") if (read := read_id([child], _PART, reader)) and read.value]
+    ids = [read.value for child in children(role, "id") if (read := read_id([child], NO_PART, reader)) and read.value]
     if ids:
         found["identifier"] = ids
     code = first(role, "specimenPlayingEntity", "code")
@@ -369,6 +369,8 @@ def _attester(elements: Sequence[Element], part: Part, reader: Any) -> Read | No
         found["time"] = time
     if reference is not None:
         found["party"] = reference
+    if not reader.whole:
+        return Read(found, False)
     again = _write_attester(found, part, str(element.tag).rpartition("}")[2], reader.mirror())
     return Read(found, bool(again) and same(again[0], element))
 
@@ -457,6 +459,8 @@ def _traits(elements: Sequence[Element], part: Part, reader: Any) -> Read | None
         found["deceasedDateTime"] = when
     elif deceased is not None and deceased.get("value") in ("true", "false"):
         found["deceasedBoolean"] = deceased.get("value") == "true"
+    if not reader.whole:
+        return Read(found or None, False)
     again = _write_traits(found, part, "patient", reader.mirror())
     return Read(found or None, bool(again) and same(again[0], elements[0]))
 
@@ -553,11 +557,12 @@ def _resource(elements: Sequence[Element], part: Part, reader: Any) -> Read | No
         resource[mapping.patient] = {"reference": reader.patient}
     keep: list[tuple[str, str]] = []
     for child in read_children(element, mapping, reader, resource, keep):
-        keep.append((REST, written(child)))
+        keep.append((REST, reader.kept(child)))
         if str(child.tag).rpartition("}")[2] != "templateId" and (child.attrib or len(child) or text_in(child)):
             reader.lose(child, "no element of the resource says this", kept=True)
     if element.attrib:
-        keep.append(("attributes", written(make("x", {str(key): str(value) for key, value in element.attrib.items()}))))
+        attributes = {str(key): str(value) for key, value in element.attrib.items()}
+        keep.append(("attributes", reader.kept(make("x", attributes))))
     source = source_extension(keep)
     if source is not None:
         resource["extension"] = [*resource.get("extension", []), source]
