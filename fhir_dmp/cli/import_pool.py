@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -46,6 +47,10 @@ def _prepare(settings: Settings, rules: Rules) -> None:
     # The parent hears the keyboard and lets work in progress end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_work.prepare(settings, rules)
+    # As in a worker of the server: what was loaded stays, and is not looked through again and again for garbage.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _together(rest: Iterator[Unit], pool: partial[ProcessPoolExecutor], jobs: int) -> Generator[Done, None, list[Unit]]:
