@@ -6,20 +6,53 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fhir_dmp.audit.chain import Checkpoint, Seal, checkpoint_of
-from fhir_dmp.errors import ConfigurationError, DmpError, Problem
+from fhir_dmp.errors import ConfigurationError, DmpError, Problem, told
 
 _LOG = logging.getLogger("fhir_dmp")
 
 
+#: A failure that lasts is logged again after so long, in s.
+_REMIND_S = 60.0
+
+
+class Outage:
+    """What the log tells of something that fails again and again: the first time, once a minute, and the end.
+
+    An outage must not fill the disk, which may be what it comes from.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._since: float | None = None
+        self._told = 0.0
+
+    def failed(self, error: Exception, more: str = "") -> None:
+        """Take note of a failure; more: what the line adds."""
+        now = time.monotonic()
+        if self._since is None:
+            self._since = now
+        elif now - self._told < _REMIND_S:
+            return
+        self._told = now
+        _LOG.error("%s failed, and will be tried again%s: %s", self._what, more and f" ({more})", told(error))
+
+    def worked(self) -> None:
+        """Take note that it works."""
+        if self._since is not None:
+            _LOG.info("%s works again after %d s", self._what, time.monotonic() - self._since)
+            self._since = None
+
+
 class Repeating:
-    """Runs an action again and again in a thread of its own; a failure is logged, and the next turn tries again."""
+    """Runs an action again and again in a thread of its own; after a failure the next turn tries again."""
 
     def __init__(self, name: str, action: Callable[[], object], every_s: float) -> None:
-        self._name = name
+        self._outage = Outage(name)
         self._action = action
         self._every_s = every_s
         self._stopped = threading.Event()
@@ -30,8 +63,10 @@ class Repeating:
         while not self._stopped.wait(self._every_s):
             try:
                 self._action()
-            except (DmpError, ValueError, OSError):
-                _LOG.exception("%s failed, and will be tried again", self._name)
+            except (DmpError, ValueError, OSError) as error:
+                self._outage.failed(error)
+            else:
+                self._outage.worked()
 
     def stop(self) -> None:
         """End the thread after the turn under way."""

@@ -19,8 +19,10 @@ OperationOutcome on the wire. Diagnostics never carry patient data, tokens or bo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from traceback import extract_tb
 from typing import ClassVar
 
 
@@ -275,3 +277,20 @@ class ConfigurationError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(": ".join(part for part in (problem.where, problem.what, problem.todo) if part))
         self.problem = problem
+
+
+_SLASH = re.compile(r"[/\\]")
+
+
+def told(error: BaseException) -> str:
+    """Return what a log may hold of an error: the words of ours, of others the type and the places.
+
+    Messages of other errors may quote the data.
+    """
+    if isinstance(error, DmpError | ConfigurationError):
+        return str(error)
+    frames = extract_tb(error.__traceback__)[-12:]
+    places = [f"{_SLASH.split(each.filename)[-1]}:{each.lineno} {each.name}" for each in frames]
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    inner = f" from {told(cause)}" if cause is not None else ""
+    return f"{type(error).__name__} at {' > '.join(places) or '?'}{inner}"

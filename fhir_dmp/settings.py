@@ -30,6 +30,21 @@ class Store:
         "sqlite:///var/dmp.sqlite3", "`sqlite:///FILE`, `mongodb://host/db?replicaSet=rs0` or `memory:`"
     )
     allow_standalone: bool = _setting(False, "accept a MongoDB without transactions (no replica set)")
+    encryption_keys: str = _setting(
+        "", "file of the master keys (`fhir-dmp encryption new-key`): a new store is encrypted; empty: in clear"
+    )
+    data_keys_url: str = _setting(
+        "", "store that holds the data keys of an encrypted store (`sqlite:///FILE`...); empty: the record's own"
+    )
+    query_timeout_ms: int = _setting(
+        20_000, "longest time of one query in ms, at least 100; a search above it is 422 `too-costly`"
+    )
+
+    @property
+    def file(self) -> str:
+        """The SQLite file, empty when the store is another."""
+        scheme, _, rest = self.url.partition(":")
+        return rest.removeprefix("///") if scheme == "sqlite" else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,9 @@ class Documents:
 
     author_check: str = _setting("strict", "caller must be an author of what it submits", choices=("strict", "warn"))
     verify_hash: str = _setting("strict", "attachment hash and size", choices=("strict", "warn"))
+    cda_metadata: str = _setting(
+        "strict", "type, class and format of a published CDA are those of its header", choices=("strict", "warn")
+    )
     mask_plus_invisible: bool = _setting(True, "allow MASQUE_PS and INVISIBLE_PATIENT together")
     clock_skew_minutes: int = _setting(5, "how far in the future a submission may be dated")
     fhir_documents: bool = _setting(True, "accept native FHIR documents (Bundle of type document)")
@@ -88,6 +106,16 @@ class Documents:
     age_of_majority: int = _setting(18, "in years")
     content_search_ms: int = _setting(
         2000, "longest time to read the words of a PDF for `_content`, in ms; 0: contents are not searched"
+    )
+    scanner_url: str = _setting(
+        "",
+        "virus scanner that every content is shown to: `clamd://host:3310` or `clamd:///run/clamav/clamd.ctl`; "
+        "empty: none, scan in the proxy or on the host",
+    )
+    scanner_down: str = _setting(
+        "refuse",
+        "content that the scanner cannot judge: 503, or stored and not delivered until it was scanned",
+        choices=("refuse", "quarantine"),
     )
     retention_years: int = _setting(10, "years that content is kept after closing")
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from multiprocessing import util
 
-from fhir_dmp import bootstrap
+from fhir_dmp import bootstrap, logs
 from fhir_dmp.configuration import load
 from fhir_dmp.http import app
 
+logs.configure(sys.stderr)
 services = bootstrap.build(load())
 bootstrap.publish_definitions(services)
 if os.environ.get("FHIR_DMP_DEMO") == "load":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from typing import Any
 
 Json = dict[str, Any]
@@ -30,6 +31,9 @@ CLASSES = f"{NOS}/TRE_A03-ClasseDocument/FHIR/TRE-A03-ClasseDocument"
 SECTORS = f"{NOS}/TRE_R02-SecteurActivite/FHIR/TRE-R02-SecteurActivite"
 SETTINGS = f"{NOS}/TRE_A01-CadreExercice/FHIR/TRE-A01-CadreExercice"
 FORMATS = "http://ihe.net/fhir/ihe.formatcode.fhir/CodeSystem/formatcode"
+
+#: Classes of the types of the tests' CDA documents; of any other, reports.
+_CLASSES_OF = {"60591-5": "11", "34133-9": "11", "57833-6": "42", "11369-6": "52"}
 
 TEXT = b"Compte rendu de consultation. Examen sans particularite."
 
@@ -139,12 +143,19 @@ def document(
     professional: str = DOCTOR,
     structure: str | None = HOSPITAL,
     labels: tuple[tuple[str, str], ...] = ((CONFIDENTIALITY, "N"),),
-    type_: tuple[str, str] = (LOINC, "11488-4"),
-    class_: str = "10",
+    type_: tuple[str, str] | None = None,
+    class_: str | None = None,
     date: str = "2026-06-12T10:00:00+02:00",
     **more: Any,
 ) -> Json:
-    """Return a comprehensive PDSm DocumentReference; `unique` is an OID. Its attachment has no url yet."""
+    """Return a comprehensive PDSm DocumentReference; `unique` is an OID. Its attachment has no url yet.
+
+    Of a CDA, type and class are those of its header, as a publication wants it.
+    """
+    code = re.search(rb'<code code="([0-9]+-[0-9])"[^>]*/>', content) if b"<ClinicalDocument" in content else None
+    stated = code[1].decode() if code else "11488-4"
+    type_ = type_ or (LOINC, stated)
+    class_ = class_ or _CLASSES_OF.get(stated, "10")
     return {
         "resourceType": "DocumentReference",
         "meta": {"profile": [f"{PDSM}/pdsm-comprehensive-document-reference"]},

@@ -140,8 +140,8 @@ def _qualification(profession: str, code: str | None, codes: Codes) -> Json | No
 
 def patient_resource(person: Person, zone: tzinfo) -> Json:
     """Return the Patient as the producer knows him or her: every identifier, birth name and used name."""
-    found: Json = {"resourceType": "Patient", "identifier": [_patient_identifier(one) for one in person.ids]}
-    names = [name for name in (official_name(person), _used_name(person)) if name is not None]
+    found: Json = {"resourceType": "Patient", "identifier": [patient_identifier(one) for one in person.ids]}
+    names = [name for name in (official_name(person), used_name(person)) if name is not None]
     if names:
         found["name"] = names
     gender = _GENDERS.get(person.gender or "")
@@ -150,11 +150,11 @@ def patient_resource(person: Person, zone: tzinfo) -> Json:
     birth_date = date_time((person.birth_time or "")[:8], zone)
     if birth_date is not None:
         found["birthDate"] = birth_date
-    place = _birth_place(person)
+    place = birth_place(person)
     return {**found, "extension": [place]} if place is not None else found
 
 
-def _patient_identifier(id_: Id) -> Json:
+def patient_identifier(id_: Id) -> Json:
     system, _ = pair_of(id_)
     if system in _INS_TYPES:
         code, use = _INS_TYPES[system]
@@ -171,13 +171,13 @@ def official_name(person: Person) -> Json | None:
     return name if len(name) > 1 else None
 
 
-def _used_name(person: Person) -> Json | None:
+def used_name(person: Person) -> Json | None:
     if not person.used_family and not person.used_given:
         return None
     return human_name(Name(person.used_family or person.birth_family, person.used_given), "usual")
 
 
-def _birth_place(person: Person) -> Json | None:
+def birth_place(person: Person) -> Json | None:
     county, city = person.birth_place
     address: Json = {"city": city} if city else {}
     if county:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ _FAMILIES = ("1.2.250.1.213.1.1.1.2.1", "1.2.250.1.213.1.1.1.5")
 _HISTORICAL = ("1.3.6.1.4.1.19376.1.3.3", "1.3.6.1.4.1.19376.1.8.1.1")
 UNSTRUCTURED = "1.3.6.1.4.1.19376.1.2.20"
 _DICOM = "urn:dicom-org:ps3-20"
+_WHOLE = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +152,13 @@ def header_of(document: Element) -> Header:
     return Header(
         id=id_,
         set_id=next(_ids(document, "setId"), None),
-        version=int(version) if version and version.isdigit() else None,
-        code=_concept(_first(document, "code")),
+        version=int(version) if version and _WHOLE.fullmatch(version) else None,
+        code=concept_of(_first(document, "code")),
         title=_text(_first(document, "title")),
         created=_attribute(_first(document, "effectiveTime"), "value"),
-        confidentiality=_concept(_first(document, "confidentialityCode")),
+        confidentiality=concept_of(_first(document, "confidentialityCode")),
         language=_attribute(_first(document, "languageCode"), "code"),
-        patient=_person(role),
+        patient=person_of(role),
         authors=tuple(_author(author) for author in _all(document, "author")),
         legal_authenticator=_party(_first(document, "legalAuthenticator", "assignedEntity")),
         recipients=tuple(
@@ -168,7 +170,7 @@ def header_of(document: Element) -> Header:
         acts=tuple(_act(event) for part in _all(document, "documentationOf") for event in _all(part, "serviceEvent")),
         orders=tuple(_order(order) for part in _all(document, "inFulfillmentOf") for order in _all(part, "order")),
         encounter=next(_ids(encounter), None) if encounter is not None else None,
-        facility=_concept(_first(encounter, "location", "healthCareFacility", "code")),
+        facility=concept_of(_first(encounter, "location", "healthCareFacility", "code")),
         replaced=_replaced(document),
         model=_model(document, unstructured=body is not None),
         media_type=_attribute(body, "mediaType"),
@@ -211,11 +213,11 @@ def _ids(element: Element | None, name: str = "id") -> Iterator[Id]:
             yield Id(root, _attribute(part, "extension"))
 
 
-def _concept(element: Element | None) -> Concept | None:
+def concept_of(element: Element | None) -> Concept | None:
     """Return a coded value; a null one may still be said by its first translation."""
     if element is None:
         return None
-    translations = tuple(found for part in _all(element, "translation") if (found := _concept(part)) is not None)
+    translations = tuple(found for part in _all(element, "translation") if (found := concept_of(part)) is not None)
     code, system = _attribute(element, "code"), _attribute(element, "codeSystem")
     if code is None or system is None:
         return translations[0] if translations else None
@@ -253,7 +255,7 @@ def _party(element: Element | None, function: Concept | None = None) -> Party | 
     structures = (_organization(_first(element, structure)) for structure in _STRUCTURES)
     return Party(
         ids=tuple(_ids(element)),
-        code=_concept(_first(element, "code")),
+        code=concept_of(_first(element, "code")),
         name=next((name for name in names if name is not None), None),
         device=models,
         organization=next((structure for structure in structures if structure is not None), None),
@@ -262,11 +264,11 @@ def _party(element: Element | None, function: Concept | None = None) -> Party | 
 
 
 def _author(author: Element) -> Party:
-    party = _party(_first(author, "assignedAuthor"), _concept(_first(author, "functionCode")))
+    party = _party(_first(author, "assignedAuthor"), concept_of(_first(author, "functionCode")))
     return party or Party((), None, None, None, None)
 
 
-def _person(role: Element) -> Person:
+def person_of(role: Element) -> Person:
     patient = _first(role, "patient")
     name = _first(patient, "name")
     families = {part.get("qualifier"): _text(part) for part in _all(name, "family")}
@@ -290,11 +292,11 @@ def _act(event: Element) -> Act:
     performer = _first(event, "performer")
     setting = _first(performer, "assignedEntity", "representedOrganization", "standardIndustryClassCode")
     return Act(
-        code=_concept(_first(event, "code")),
+        code=concept_of(_first(event, "code")),
         low=_attribute(_first(time, "low"), "value") or _attribute(time, "value"),
         high=_attribute(_first(time, "high"), "value"),
         performed=performer is not None,
-        practice_setting=_concept(setting),
+        practice_setting=concept_of(setting),
     )
 
 

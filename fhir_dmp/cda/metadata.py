@@ -18,7 +18,7 @@ from fhir_dmp.terminology.national import RFC_3986
 from fhir_dmp.terminology.sharing import COMPREHENSIVE
 
 _REPORT = "10"
-_SIGNATURE = "E1762"
+SIGNATURE = "E1762"
 _NORMAL = Concept("N", "2.16.840.1.113883.5.25", "Normal")
 _ORDER_TYPE = "urn:ihe:iti:xds:2013:order"
 _ACCESSION_TYPE = "urn:ihe:iti:xds:2013:accession"
@@ -73,7 +73,7 @@ def author_reference(party: Party, inside: Contained, patient: Json) -> Json:
 def _type(header: Header) -> Concept:
     if header.code is None:
         raise Unprocessable("The CDA has no document type (code).", code="required", expression="ClinicalDocument")
-    if header.code.code == _SIGNATURE:
+    if header.code.code == SIGNATURE:
         raise Unprocessable("A signature is no clinical document.", code="business-rule", expression="ClinicalDocument")
     return header.code
 

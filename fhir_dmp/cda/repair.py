@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 from fhir_dmp.cda.elements import TYPE, name_of, place_of, tag
-from fhir_dmp.cda.scalars import FLAVORS, REASONS, Writer
+from fhir_dmp.cda.values.codec import Writer
+from fhir_dmp.cda.values.flavors import FLAVORS, REASONS
 from fhir_dmp.cda.xml import Element
 
 _TIME = re.compile(r"\d{4,14}(?:[+-]\d{4})?")

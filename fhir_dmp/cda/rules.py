@@ -10,11 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fhir_dmp.cda import narrative, parties, scalars, special, timing
+from fhir_dmp.cda import attestation, held, narrative, parties, related, traits
 from fhir_dmp.cda.elements import at_path, framed, make, name_of, read_fragment, tag
 from fhir_dmp.cda.knowledge import Mapping_, Part, Rule, holds
 from fhir_dmp.cda.places import EXTENSIONS, Place, get, place, put
-from fhir_dmp.cda.scalars import Codec, Read
+from fhir_dmp.cda.values import (
+    choice,
+    classes,
+    concepts,
+    contacts,
+    identifiers,
+    moments,
+    numbers,
+    quantities,
+    texts,
+    timing,
+)
+from fhir_dmp.cda.values.codec import Codec, Read
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
@@ -23,7 +35,9 @@ REST = "rest"
 #: Under which name the body of a level-1 document is kept that is not what it says to be.
 BODY = "body"
 
-CODECS: dict[str, Codec] = {**scalars.CODECS, **timing.CODECS, **parties.CODECS, **narrative.CODECS, **special.CODECS}
+_ROOMS = (choice, classes, concepts, contacts, identifiers, moments, numbers, quantities, texts, timing,
+          attestation, held, narrative, parties, related, traits)  # fmt: skip
+CODECS: dict[str, Codec] = {name: codec for room in _ROOMS for name, codec in room.CODECS.items()}
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

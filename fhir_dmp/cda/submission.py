@@ -20,11 +20,7 @@ from fhir_dmp.errors import Unprocessable
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import MHD_LIST_TYPES, TRE_A07_VISIBILITY, TRE_R02_SECTOR
 from fhir_dmp.terminology.codes import Codes
-from fhir_dmp.terminology.national import (
-    IDENTITY_RELIABILITY,
-    IDENTITY_STATUS,
-    RFC_3986,
-)
+from fhir_dmp.terminology.national import IDENTITY_RELIABILITY, IDENTITY_STATUS, RFC_3986
 from fhir_dmp.terminology.sharing import (
     DESIGNATION_TYPE,
     INTENDED_RECIPIENT,

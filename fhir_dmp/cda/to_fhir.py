@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
-from fhir_dmp.cda.acts import read_act
 from fhir_dmp.cda.datatypes import ABSENT, identifier, instant
 from fhir_dmp.cda.elements import ACT_TAGS, children, first, name_of, place_of, text_in
 from fhir_dmp.cda.header import header_of
 from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.cda.places import EXTENSIONS
 from fhir_dmp.cda.reading import Counted, Reading
+from fhir_dmp.cda.reading_acts import read_act
 from fhir_dmp.cda.rules import BODY, REST, read_children, source_extension
 from fhir_dmp.cda.xml import MAX_BYTES, Element, clinical_document, parse
 from fhir_dmp.errors import Issue
@@ -91,6 +91,8 @@ def _read(document: Element, knowledge: Knowledge, zone: tzinfo, *, whole: bool)
     if source is not None:
         composition.setdefault("extension", []).append(source)
     _body(document, composition, reader)
+    if not any(entry["resource"]["resourceType"] == "Provenance" for entry in reader.entries):
+        _provenance(document, [url], reader)
     _completed(composition, document, zone)
     entries = [entry for entry in reader.entries if entry["fullUrl"] != url]
     _unreachable(entries, reader)

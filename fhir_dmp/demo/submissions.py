@@ -17,6 +17,7 @@ from fhir_dmp.terminology.aliases import (
     STRUCTURE,
     TRE_A03_CLASS,
     TRE_A05_TYPE,
+    TRE_A06_FORMAT,
     TRE_A07_VISIBILITY,
     TRE_A08_CONFIDENTIALITY,
     TRE_A11_FORMAT,
@@ -158,6 +159,11 @@ def _set(paper: Paper, document: str) -> Json:
     }
 
 
+def _format_system(code: str) -> str:
+    """Return the table of a format: those of the CI-SIS are the nation's own, the others are IHE's."""
+    return TRE_A06_FORMAT if code.startswith("urn:asip:") else TRE_A11_FORMAT
+
+
 def _subject(paper: Paper) -> Json:
     return {"reference": f"Patient?identifier={INS_NIR}|{paper.patient.ins}"}
 
@@ -181,7 +187,8 @@ def _document(paper: Paper, url: str) -> Json:
     patient["identifier"] = [{"system": INS_NIR, "value": paper.patient.ins}]
     made: Json = {
         "resourceType": "DocumentReference",
-        "meta": {"profile": [COMPREHENSIVE]},
+        # The profile wants size and hash, which a FHIR document has not.
+        **({} if paper.native else {"meta": {"profile": [COMPREHENSIVE]}}),
         "contained": [*_people(paper), patient],
         "masterIdentifier": {"system": RFC_3986, "value": f"urn:oid:{paper.unique}"},
         "status": "current",
@@ -195,7 +202,9 @@ def _document(paper: Paper, url: str) -> Json:
         "custodian": {"display": STRUCTURES[paper.author.structure] if paper.author else "Mon espace santé"},
         "description": paper.title,
         "securityLabel": [{"coding": [{"system": each, "code": code}]} for each, code in labels],
-        "content": [{"attachment": attachment, "format": {"system": TRE_A11_FORMAT, "code": paper.format}}],
+        "content": [
+            {"attachment": attachment, "format": {"system": _format_system(paper.format), "code": paper.format}}
+        ],
         "context": {
             "period": {"start": paper.date},
             "facilityType": {"coding": [{"system": TRE_R02_SECTOR, "code": "SA08" if paper.author else "EXP_PATIENT"}]},

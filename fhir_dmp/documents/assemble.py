@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fhir_dmp.documents import of_cda
 from fhir_dmp.documents.case import Case
 from fhir_dmp.documents.checks import updated_folder
 from fhir_dmp.documents.links import Resolve, resolver, rewrite
@@ -135,6 +136,7 @@ def _document(
 ) -> None:
     _, id_ = _split(links[f"entry:{entry.index}"])
     resource: Json = rewrite(entry.resource, _resolve(entry, case, links))
+    resource = of_cda.completed(resource, case.cda_of(entry), case.rules.codes)
     resource, filled = with_custodian(with_subject(resource, subject), case.rules, entry.place)
     inherited: list[Json] = []
     for one in own:

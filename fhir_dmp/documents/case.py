@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fhir_dmp.cda.header import Header
 from fhir_dmp.documents.contents import Content
 from fhir_dmp.documents.links import Resolve, resolver
 from fhir_dmp.documents.metadata import attachment_of
@@ -56,6 +57,12 @@ class Case:
         if entry is None or entry.slice not in (Slice.CONTENT, Slice.FHIR_DOCUMENT):
             return None
         return Content(entry, self.gathered.blobs.get(entry.index))
+
+    def cda_of(self, document: Entry) -> Header | None:
+        """Return the header of the CDA that a document describes, None when its content is none."""
+        content = self.content_of(document)
+        # ITI-105 has one entry: document and content at once.
+        return self.gathered.headers.get(document.index if content is None else content.entry.index)
 
 
 def open_case(entries: Sequence[Entry], gathered: Gathered, rules: Rules, caller: Caller, now_ms: int) -> Case:

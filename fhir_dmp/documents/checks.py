@@ -16,6 +16,7 @@ from fhir_dmp.documents.labels import LabelContext
 from fhir_dmp.documents.labels import set_issues as label_issues
 from fhir_dmp.documents.links import conditional, identifier_query, link_values, literal, resolver
 from fhir_dmp.documents.metadata import hash_of, list_kind, unique_key, uniques
+from fhir_dmp.documents.of_cda import cda_issues
 from fhir_dmp.documents.replace import REPLACES, find_document, is_superseding_update
 from fhir_dmp.documents.shape import LISTS, stored_item, unmodifiable
 from fhir_dmp.documents.slices import CREATED, Entry, Slice
@@ -179,11 +180,14 @@ def author_issues(case: Case, subject: Subject) -> list[Issue]:
 
 
 def document_code_issues(case: Case, subject: Subject) -> list[Issue]:
-    """Check labels; warn of codes outside their bindings and of mistyped numbers. [row 12]"""
+    """Check labels, and what a CDA's header decides; warn of unlisted codes and of mistyped numbers. [row 12]"""
     context = LabelContext(case.rules, is_minor(subject, case))
     found = []
     for entry in case.created(Slice.DOCUMENT):
         found.extend(label_issues(entry.resource, context, entry.place))
+        header = case.cda_of(entry)
+        if header is not None:
+            found.extend(cda_issues(entry.resource, header, case.rules, entry.place))
         found.extend(code_warnings(entry.resource, case.rules.codes, entry.place))
         found.extend(number_warnings(entry.resource, entry.place))
     return found

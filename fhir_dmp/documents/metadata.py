@@ -20,7 +20,9 @@ from fhir_dmp.terminology.sharing import MHD_IDENTIFIER_TYPE, SHARING_PROFILES
 #: (system, value) in the canonical spelling.
 Identifier = tuple[str, str]
 
-_CDA_TYPES = {"text/xml": "application/xml"}
+#: The media type of a CDA, whichever of its two names was given.
+CDA_TYPE = "application/xml"
+_CDA_TYPES = {"text/xml": CDA_TYPE}
 
 
 def identifier_of(element: object) -> Identifier | None:

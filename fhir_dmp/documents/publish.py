@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
+from fhir_dmp.documents import of_cda
 from fhir_dmp.documents.assemble import join_folders
 from fhir_dmp.documents.case import Case, open_case, refuse
 from fhir_dmp.documents.checks import (
@@ -126,7 +127,8 @@ def _built(
     rules = case.rules
     id_, binary_id, list_id = (submitter.new_id(subject.reference) for _ in range(3))
     resolve = resolver(conditional_links(case, subject), rules.fhir_base, None)
-    resource, filled = with_custodian(with_subject(rewrite(entry.resource, resolve), subject), rules, PLACE)
+    told = of_cda.completed(rewrite(entry.resource, resolve), case.cda_of(entry), rules.codes)
+    resource, filled = with_custodian(with_subject(told, subject), rules, PLACE)
     inherited: list[Json] = []
     for one in found:
         if one.code == REPLACES and one.target is not None:

@@ -15,9 +15,9 @@ from fhir_dmp.terminology.national import denial, erreur, xds_error
 class Rules:
     """fhir_base: public FHIR base URL without trailing slash. ins.base: canonical base of the server's own codes.
 
-    strict / warn: author_check, verify_hash; strict / warn / off: traits_check; enforce / warn / off: profiles (the
-    elements that PDSm makes mandatory). absent_targets: a replaced document that is not here is kept as a logical
-    reference (import of a record). age_of_majority in years, counted in zone; skew in ms.
+    strict / warn: author_check, verify_hash, cda_metadata; strict / warn / off: traits_check; enforce / warn / off:
+    profiles (the elements that PDSm makes mandatory). absent_targets: a replaced document that is not here is kept as a
+    logical reference (import of a record). age_of_majority in years, counted in zone; skew in ms.
     """
 
     fhir_base: str
@@ -25,6 +25,7 @@ class Rules:
     ins: InsRules
     author_check: str = "strict"
     verify_hash: str = "strict"
+    cda_metadata: str = "strict"
     traits_check: str = "strict"
     profiles: str = "enforce"
     mask_plus_invisible: bool = True

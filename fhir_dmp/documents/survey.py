@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
+from fhir_dmp.cda.header import Header
 from fhir_dmp.documents.authors import author_references
 from fhir_dmp.documents.links import conditional, identifier_query, link_values, literal, uuid_id
 from fhir_dmp.documents.metadata import identifier_of, unique_key, uniques
@@ -41,8 +42,9 @@ class Gathered:
     """What was read. Deleted resources, and those that the caller must not know of, are left out of held and found.
 
     held: by `Type/id`. holders: by unique key. found: by criterion, in no particular order. statuses: state of the
-    dossier by `Patient/id`. blobs: content by entry index (0 for ITI-105). hidden: references among the holders that
-    the caller must not know of: their key is in use, but nothing can be resolved to them.
+    dossier by `Patient/id`. blobs: content by entry index (0 for ITI-105); headers: of those contents that are CDA.
+    hidden: references among the holders that the caller must not know of: their key is in use, but nothing can be
+    resolved to them.
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Gathered:
     found: Mapping[str, tuple[Held, ...]] = field(default_factory=dict)
     statuses: Mapping[str, Status] = field(default_factory=dict)
     blobs: Mapping[int, Blob] = field(default_factory=dict)
+    headers: Mapping[int, Header] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
 
     def holder(self, key: str) -> Held | None:

@@ -22,6 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_dmp.fhir.path_compile import compile_tree
+from fhir_dmp.fhir.path_functions import QUESTIONS, REGEX
 from fhir_dmp.fhir.path_parser import PathError, PathSyntaxError, parse_path
 from fhir_dmp.fhir.path_tree import Binary, Call, Index, Member, Tree, Typed, Variable
 from fhir_dmp.fhir.path_types import is_kind_of
@@ -133,13 +134,13 @@ def _plain(value: Any) -> Any:
     return value.text if isinstance(value, Temporal) else value
 
 
-def _alternatives(tree: Tree, regex: bool) -> tuple[tuple[str | None, Evaluate], ...]:
+def _alternatives(tree: Tree, allowed: frozenset[str]) -> tuple[tuple[str | None, Evaluate], ...]:
     parts: list[Tree] = []
     while isinstance(tree, Binary) and tree.operator == "|":
         parts.append(tree.right)
         tree = tree.left
     parts.append(tree)
-    return tuple((_root_type(part), compile_tree(part, regex=regex)) for part in reversed(parts))
+    return tuple((_root_type(part), compile_tree(part, allowed=allowed)) for part in reversed(parts))
 
 
 def _root_type(tree: Tree) -> str | None:
@@ -157,15 +158,17 @@ def _root_type(tree: Tree) -> str | None:
 
 
 @lru_cache(maxsize=2048)
-def compile_path(expression: str, *, regex: bool = True) -> Path:
+def compile_path(expression: str, *, regex: bool = True, questions: bool = False) -> Path:
     """Compile an expression (cached).
 
     regex: false for expressions that come from clients; refuses the functions whose cost a client could make endless.
+    questions: allow `conformsTo` and `memberOf`; the environment must then hold who answers them.
 
     Raises:
         PathSyntaxError: with the position of what cannot be read.
     """
-    return Path(expression, _alternatives(parse_path(expression), regex))
+    allowed = frozenset([*([REGEX] if regex else []), *([QUESTIONS] if questions else [])])
+    return Path(expression, _alternatives(parse_path(expression), allowed))
 
 
 @lru_cache(maxsize=512)
@@ -179,7 +182,7 @@ def compile_list(expression: str) -> tuple[Path, str]:
     if not isinstance(tree, Member) or (tree.target is None and tree.name[:1].isupper()):
         raise PathSyntaxError("the expression must end with the name of a list")
     holder = tree.target or Variable("$this", 0)
-    return Path(expression, _alternatives(holder, regex=False)), tree.name
+    return Path(expression, _alternatives(holder, frozenset())), tree.name
 
 
 def locate(expression: str, resource: Json, now: datetime | None = None) -> list[Location]:

@@ -29,13 +29,16 @@ _CONSTANTS = {
     "%sct": "http://snomed.info/sct",
     "%loinc": "http://loinc.org",
 }
+#: Variables that stand for the URLs of HL7: %`vs-NAME`, %`ext-NAME`.
+_NAMED = {"%vs-": "http://hl7.org/fhir/ValueSet/", "%ext-": "http://hl7.org/fhir/StructureDefinition/"}
 _TYPE_FUNCTIONS = frozenset(("is", "as", "ofType"))
 
 
-def compile_tree(tree: Tree, *, regex: bool) -> Evaluate:
+def compile_tree(tree: Tree, *, allowed: frozenset[str]) -> Evaluate:
     """Return the closure of a tree.
 
-    regex: whether `matches` and `replaceMatches` are allowed; not in expressions of clients, which could be endless.
+    allowed: what its functions may need. REGEX (`matches`, `replaceMatches`) is not for expressions of clients, which
+    could be endless; QUESTIONS (`conformsTo`, `memberOf`) is for who can answer them.
 
     Raises:
         PathSyntaxError: an unknown function or constant, or a wrong number of arguments.
@@ -49,17 +52,17 @@ def compile_tree(tree: Tree, *, regex: bool) -> Evaluate:
             return _leading(name)
         case Member(target, name):
             assert target is not None
-            return _member(compile_tree(target, regex=regex), name)
+            return _member(compile_tree(target, allowed=allowed), name)
         case Call():
-            return _call(tree, regex)
+            return _call(tree, allowed)
         case Index(target, index):
-            return _index(compile_tree(target, regex=regex), compile_tree(index, regex=regex))
+            return _index(compile_tree(target, allowed=allowed), compile_tree(index, allowed=allowed))
         case Negative(operand):
-            return _negative(compile_tree(operand, regex=regex))
+            return _negative(compile_tree(operand, allowed=allowed))
         case Typed(operator, target, type_):
-            return _typed(operator, compile_tree(target, regex=regex), plain_name(type_))
+            return _typed(operator, compile_tree(target, allowed=allowed), plain_name(type_))
         case Binary(operator, left, right):
-            return _binary(operator, compile_tree(left, regex=regex), compile_tree(right, regex=regex))
+            return _binary(operator, compile_tree(left, allowed=allowed), compile_tree(right, allowed=allowed))
 
 
 def _this(scope: Scope) -> list[Item]:
@@ -100,6 +103,10 @@ def _variable(tree: Variable) -> Evaluate:
             return lambda scope: [scope.env.context]
         case "%rootResource":
             return lambda scope: [scope.env.root]
+    for prefix, base in _NAMED.items():
+        if tree.name.startswith(prefix):
+            named = [Item(base + tree.name.removeprefix(prefix), "string")]
+            return lambda scope: named
     if tree.name not in _CONSTANTS:
         raise PathSyntaxError(f"unknown constant {tree.name[:40]}", tree.position)
     constant = [Item(_CONSTANTS[tree.name], "string")]
@@ -159,8 +166,8 @@ def _choice(holder: dict[str, object], name: str, found: list[Item]) -> None:
                 collect(holder, plain, "_" + plain, type_, found)
 
 
-def _call(tree: Call, regex: bool) -> Evaluate:
-    target = _this if tree.target is None else compile_tree(tree.target, regex=regex)
+def _call(tree: Call, allowed: frozenset[str]) -> Evaluate:
+    target = _this if tree.target is None else compile_tree(tree.target, allowed=allowed)
     if tree.name in _TYPE_FUNCTIONS:
         if len(tree.arguments) != 1:
             raise PathSyntaxError(f"{tree.name}() takes one type", tree.position)
@@ -168,11 +175,11 @@ def _call(tree: Call, regex: bool) -> Evaluate:
     function = FUNCTIONS.get(tree.name)
     if function is None:
         raise PathSyntaxError(f"unknown function {tree.name[:40]}()", tree.position)
-    if function.needs_regex and not regex:
+    if function.needs and function.needs not in allowed:
         raise PathSyntaxError(f"{tree.name}() is not offered here", tree.position)
     if not function.fewest <= len(tree.arguments) <= function.most:
         raise PathSyntaxError(f"{tree.name}() has a wrong number of arguments", tree.position)
-    arguments = tuple(compile_tree(argument, regex=regex) for argument in tree.arguments)
+    arguments = tuple(compile_tree(argument, allowed=allowed) for argument in tree.arguments)
     act = function.run
     return lambda scope: act(target(scope), scope, arguments)
 

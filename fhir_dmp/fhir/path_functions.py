@@ -27,17 +27,21 @@ from fhir_dmp.fhir.path_values import (
 )
 from fhir_dmp.fhir.resource import Json
 
+#: What a function may need: a regular expression of its own, or somebody who knows profiles and value sets.
+REGEX = "regex"
+QUESTIONS = "questions"
+
 Implementation = Callable[[list[Item], Scope, tuple[Evaluate, ...]], list[Item]]
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """How often a function takes arguments, and what it does."""
+    """How often a function takes arguments, what it does, and what it needs: REGEX, QUESTIONS or nothing."""
 
     fewest: int
     most: int
     run: Implementation
-    needs_regex: bool = False
+    needs: str = ""
 
 
 def collect(holder: Json, name: str, under: str, type_: str | None, found: list[Item]) -> None:
@@ -261,6 +265,24 @@ def _resolve(items: list[Item], scope: Scope, arguments: tuple[Evaluate, ...]) -
     return [target for item in items if (target := resolved(item, scope.env)) is not None]
 
 
+def _conforms_to(items: list[Item], scope: Scope, arguments: tuple[Evaluate, ...]) -> list[Item]:
+    url = _canonical(arguments[0](scope))
+    if len(items) != 1 or url is None:
+        return []
+    return boolean(scope.env.asked().conforms(items[0], url))
+
+
+def _member_of(items: list[Item], scope: Scope, arguments: tuple[Evaluate, ...]) -> list[Item]:
+    url = _canonical(arguments[0](scope))
+    if len(items) != 1 or url is None:
+        return []
+    return boolean(scope.env.asked().member(items[0], url))
+
+
+def _canonical(items: list[Item]) -> str | None:
+    return items[0].value if len(items) == 1 and isinstance(items[0].value, str) else None
+
+
 def _not(items: list[Item], scope: Scope, arguments: tuple[Evaluate, ...]) -> list[Item]:
     value = truth(items)
     return boolean(None if value is None else not value)
@@ -309,5 +331,7 @@ COLLECTION: dict[str, Function] = {
     "getValue": Function(0, 0, _get_value),
     "extension": Function(1, 1, _extension),
     "resolve": Function(0, 0, _resolve),
+    "conformsTo": Function(1, 1, _conforms_to, QUESTIONS),
+    "memberOf": Function(1, 1, _member_of, QUESTIONS),
     "trace": Function(1, 2, lambda items, scope, arguments: items),
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal, DecimalException
 from typing import Any
 
-from fhir_dmp.fhir.path_functions import Function, Implementation
+from fhir_dmp.fhir.path_functions import REGEX, Function, Implementation
 from fhir_dmp.fhir.path_parser import PathError
 from fhir_dmp.fhir.path_types import DATE, DATE_TIME, TIME
 from fhir_dmp.fhir.path_values import CHARACTERS, Environment, Evaluate, Item, Scope, Temporal, is_number
@@ -278,8 +278,8 @@ SCALAR: dict[str, Function] = {
     "trim": Function(0, 0, _on_text(str.strip)),
     "length": Function(0, 0, _on_text(len)),
     "replace": Function(2, 2, _on_text(_replace)),
-    "matches": Function(1, 1, _on_text(_matches), needs_regex=True),
-    "replaceMatches": Function(2, 2, _on_text(_replace_matches), needs_regex=True),
+    "matches": Function(1, 1, _on_text(_matches), REGEX),
+    "replaceMatches": Function(2, 2, _on_text(_replace_matches), REGEX),
     "toChars": Function(0, 0, _chars),
     "split": Function(1, 1, _split),
     "join": Function(0, 1, _join),

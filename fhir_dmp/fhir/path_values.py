@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from fhir_dmp.fhir.path_parser import PathError
 from fhir_dmp.fhir.resource import Json
@@ -67,15 +67,29 @@ class Temporal:
         return self.text
 
 
+class Questions(Protocol):
+    """What an expression may ask about a node that FHIRPath itself cannot tell.
+
+    Raises: PathError, when the profile or value set is not at hand.
+    """
+
+    def conforms(self, item: Item, profile: str) -> bool:
+        """Say whether a node is as a profile says."""
+
+    def member(self, item: Item, value_set: str) -> bool | None:
+        """Say whether a code, Coding or CodeableConcept is in a value set, None for what is none of them."""
+
+
 class Environment:
     """What one evaluation shares: the resource, the time that the caller gave, and what may still be spent.
 
     root: the resource with its contained ones (`%rootResource`). resource: the one that holds the node (`%resource`),
     context: the node that the expression starts from (`%context`); both are the root unless they are set.
     at_hand: resources that `resolve()` finds beside the root, by absolute reference (the entries of a Bundle).
+    questions: who answers `conformsTo` and `memberOf`.
     """
 
-    __slots__ = ("at_hand", "context", "left", "now", "resource", "root")
+    __slots__ = ("at_hand", "context", "left", "now", "questions", "resource", "root")
 
     def __init__(self, root: Item, now: datetime | None, at_hand: Mapping[str, Json] | None = None) -> None:
         self.root = root
@@ -84,6 +98,17 @@ class Environment:
         self.now = now
         self.left = BUDGET
         self.at_hand = at_hand or {}
+        self.questions: Questions | None = None
+
+    def asked(self) -> Questions:
+        """Return who answers `conformsTo` and `memberOf`.
+
+        Raises:
+            PathError: nobody does here.
+        """
+        if self.questions is None:
+            raise PathError("nobody here knows profiles and value sets")
+        return self.questions
 
     def spend(self, nodes: int) -> None:
         """Count nodes made, or looked at for equality.

@@ -46,6 +46,7 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
     """Return the Flask application of pages, discovery, health and metrics."""
     app = Flask("fhir_dmp.http", static_folder=None)
     counters = counted or metrics.Metrics()
+    readiness = health.Readiness(services.store, services.clock)
 
     @app.after_request
     def guard(response: Response) -> Response:
@@ -60,21 +61,21 @@ def create_app(services: Services, counted: metrics.Metrics | None = None) -> Fl
 
     @app.get("/metrics")
     def scrape() -> Response:
-        return Response(counters.expose(services.store), content_type=metrics.CONTENT_TYPE)
+        return Response(counters.expose(services.store, readiness.serves()), content_type=metrics.CONTENT_TYPE)
 
     app.register_blueprint(pages.blueprint(services))
-    _add_health(app, services)
+    _add_health(app, readiness)
     wire = oauth.Wire(services)
     app.register_blueprint(oauth.blueprint(services, wire))
     app.register_blueprint(admin.blueprint(services, wire))
     return app
 
 
-def _add_health(app: Flask, services: Services) -> None:
+def _add_health(app: Flask, readiness: health.Readiness) -> None:
     @app.get("/health/live")
     def live() -> tuple[dict[str, str], int]:
         return health.live()
 
     @app.get("/health/ready")
     def ready() -> tuple[dict[str, str], int]:
-        return health.ready(services)
+        return readiness.answer()

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import logging
 from functools import lru_cache
-from pathlib import PurePath
-from traceback import extract_tb
 
-from fhir_dmp.errors import DmpError, TooMany, Unavailable, VersionConflict
+from fhir_dmp.errors import DmpError, TooMany, Unavailable, VersionConflict, told
 from fhir_dmp.fhir.outcome import LANGUAGES, operation_outcome
 from fhir_dmp.fhir.resource import dump
 from fhir_dmp.http.conditional import etag
@@ -38,7 +36,7 @@ def refused(error: DmpError, accept_language: str = "") -> Answer:
 
 def crashed(error: BaseException, request_id: str) -> Answer:
     """Return the answer to a request that met a defect, and log where it is: types and places, never values."""
-    log.error("request %s failed: %s", request_id, _where(error))
+    log.error("request %s failed: %s", request_id, told(error))
     defect = DmpError(f"The server met a defect. Quote the request id {request_id} to its operator.")
     return Answer(status=500, body=dump(operation_outcome(defect.issues)))
 
@@ -55,11 +53,3 @@ def language_of(header: str) -> str:
         if wish.name[:2] in LANGUAGES and wish.quality > 0:
             return wish.name[:2]
     return "en"
-
-
-def _where(error: BaseException) -> str:
-    """Describe an error without its message: messages may quote the data."""
-    places = [f"{PurePath(f.filename).name}:{f.lineno} {f.name}" for f in extract_tb(error.__traceback__)[-12:]]
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    inner = f" from {_where(cause)}" if cause is not None else ""
-    return f"{type(error).__name__} at {' > '.join(places) or '?'}{inner}"

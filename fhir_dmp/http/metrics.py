@@ -5,6 +5,7 @@ With several workers, PROMETHEUS_MULTIPROC_DIR (set by `fhir-dmp serve`) makes o
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import lru_cache
 
@@ -42,21 +43,20 @@ class Metrics:
         self._counter(kind, status).inc()
         self._timer(kind).observe(seconds)
 
-    def expose(self, store: ResourceStore) -> bytes:
-        """Return the text of a scrape, the state of the store included."""
+    def expose(self, store: ResourceStore, serves: bool) -> bytes:
+        """Return the text of a scrape; serves: the store can be read and written."""
         registry = self._registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library has no types here
-        return generate_latest(registry) + _store(store)
+        return generate_latest(registry) + _store(store, serves)
 
 
-def _store(store: ResourceStore) -> bytes:
-    try:
-        store.ping()
-        lines = ["# HELP dmp_store_up Whether the store answers.", "# TYPE dmp_store_up gauge", "dmp_store_up 1"]
+def _store(store: ResourceStore, serves: bool) -> bytes:
+    lines = ["# HELP dmp_store_up Whether the store answers and takes writes.", "# TYPE dmp_store_up gauge"]
+    lines.append(f"dmp_store_up {int(serves)}")
+    with contextlib.suppress(StoreUnavailable):
+        count = store.sequence()
         lines += ["# HELP dmp_commits_total Commits so far.", "# TYPE dmp_commits_total counter"]
-        lines.append(f"dmp_commits_total {store.sequence()}")
-    except StoreUnavailable:
-        lines = ["# HELP dmp_store_up Whether the store answers.", "# TYPE dmp_store_up gauge", "dmp_store_up 0"]
+        lines.append(f"dmp_commits_total {count}")
     return ("\n".join(lines) + "\n").encode()

@@ -37,7 +37,8 @@ def provide(call: Call, submission: Json, staged: Mapping[str, Blob], services: 
     checked(judged(submission), services)
     blobs = _contents(submission, staged, services)
     needs = survey(submission, fhir_base=services.base)
-    found = submit.gathered(call, needs, blobs, services)
+    types = {index: submission["entry"][index]["resource"].get("contentType") for index in blobs}
+    found = submit.gathered(call, needs, blobs, types, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
     decided = plan(submission, found, services.documents, submitter)
     submit.within_scopes(call, decided.drafts, services)

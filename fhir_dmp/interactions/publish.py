@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fhir_dmp.documents.derived import is_derived
+from fhir_dmp.documents.metadata import attachment_of
 from fhir_dmp.documents.plans import Submitter
 from fhir_dmp.documents.publish import plan
 from fhir_dmp.documents.survey import survey_document
@@ -31,7 +32,8 @@ def publish(call: Call, payload: Payload, services: Services) -> Answer:
     blob = _content(document, payload, services)
     criteria = call.info.if_none_exist
     needs = survey_document(document, criteria, fhir_base=services.base)
-    found = submit.gathered(call, needs, {0: blob} if blob else {}, services)
+    blobs = {0: blob} if blob else {}
+    found = submit.gathered(call, needs, blobs, {0: attachment_of(document).get("contentType")}, services)
     submitter = Submitter(call.caller, services.clock.now_ms(), services.ids.resource)
     decided = plan(document, criteria, found, services.documents, submitter)
     submit.within_scopes(call, decided.drafts, services)

@@ -12,8 +12,12 @@ from fhir_dmp.access.decision import Op
 from fhir_dmp.access.document import document_facts
 from fhir_dmp.access.refusal import refusal
 from fhir_dmp.access.writing import Change, may_write
+from fhir_dmp.cda.header import Header, read_header
+from fhir_dmp.documents.metadata import CDA_TYPE, media_type
 from fhir_dmp.documents.survey import Gathered, Needs, survey_targets
+from fhir_dmp.errors import DmpError
 from fhir_dmp.fhir.draft import Blob, Draft
+from fhir_dmp.fhir.elements import text_of
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.interactions import authorise, gather, granular, known, scoping
@@ -25,12 +29,31 @@ from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Search
 
 
-def gathered(call: Call, needs: Needs, blobs: Mapping[int, Blob], services: Services) -> Gathered:
-    """Read what the survey asks for, in two rounds: what is named, then what surrounds the targets."""
-    first = _round(call, needs, Gathered(blobs=blobs), services)
+def gathered(
+    call: Call, needs: Needs, blobs: Mapping[int, Blob], media_types: Mapping[int, object], services: Services
+) -> Gathered:
+    """Read what the survey asks for, in two rounds: what is named, then what surrounds the targets.
+
+    blobs, media_types: of each content, by the index of its entry.
+    """
+    headers = {
+        index: header
+        for index, blob in blobs.items()
+        if media_type(text_of(media_types.get(index))) == CDA_TYPE and (header := _header(blob, services)) is not None
+    }
+    first = _round(call, needs, Gathered(blobs=blobs, headers=headers), services)
     second = _round(call, survey_targets(needs, first), first, services)
     statuses = {reference: gather.facts_of(reference, services).dossier for reference in second.patients()}
     return replace(second, statuses=statuses)
+
+
+def _header(blob: Blob, services: Services) -> Header | None:
+    """Return the header of a CDA, None of any other XML: that is stored as it is."""
+    data = blob.data if blob.data is not None else b"".join(services.store.blobs.read(blob.sha256))
+    try:
+        return read_header(data)
+    except DmpError:
+        return None
 
 
 def within_scopes(call: Call, drafts: Iterable[Draft], services: Services) -> None:

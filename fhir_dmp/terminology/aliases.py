@@ -23,6 +23,7 @@ TRE_A05_TYPE = nos("TRE_A05-TypeDocComplementaire")
 TRE_A07_VISIBILITY = nos("TRE_A07-StatutVisibiliteDocument")
 TRE_A08_CONFIDENTIALITY = nos("TRE_A08-HL7Confidentiality")
 TRE_A11_FORMAT = nos("TRE_A11-IheFormatCode")
+TRE_A06_FORMAT = nos("TRE_A06-FormatCodeComplementaire")
 TRE_R02_SECTOR = nos("TRE_R02-SecteurActivite")
 TRE_R248_ACCESS_MODE = f"{NOS}/TRE_R248_ModeAcces/FHIR/TRE-R248-ModeAcces"
 MHD_LIST_TYPES = "https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes"
@@ -50,7 +51,7 @@ SYSTEMS: dict[str, str] = {
     "urn:oid:1.2.250.1.213.1.1.4.1": TRE_A03_CLASS,
     "urn:oid:1.2.250.1.213.1.1.4.12": TRE_A05_TYPE,
     "urn:oid:2.16.840.1.113883.6.1": LOINC,
-    "urn:oid:1.2.250.1.213.1.1.4.2.282": nos("TRE_A06-FormatCodeComplementaire"),
+    "urn:oid:1.2.250.1.213.1.1.4.2.282": TRE_A06_FORMAT,
     "urn:oid:1.2.840.10008.2.6.1": nos("TRE_A09-DICOMuidRegistry"),
     "urn:oid:1.2.250.1.71.4.2.4": TRE_R02_SECTOR,
     nos("TRE_G15-ProfessionSante"): PROFESSION,

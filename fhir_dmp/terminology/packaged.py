@@ -13,9 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import TRE_A03_CLASS, canonical_system, nos
+from fhir_dmp.terminology.aliases import TRE_A03_CLASS, UCUM, canonical_system, nos
 from fhir_dmp.terminology.code_system import CodeSystem
 from fhir_dmp.terminology.codes import VALUE_SETS
+from fhir_dmp.terminology.concept_map import ConceptMap
+from fhir_dmp.terminology.grammars import GRAMMARS, named, value_sets
 from fhir_dmp.terminology.value_set import ValueSet
 
 #: Tables of mappings/codes that are a whole code system.
@@ -57,9 +59,9 @@ class Packaged:
         return self._code_systems.values()
 
     @cached_property
-    def concept_maps(self) -> tuple[Json, ...]:
+    def concept_maps(self) -> tuple[ConceptMap, ...]:
         """Types to classes, and document models to formats."""
-        return (self._classes(), self._formats())
+        return (ConceptMap.read(self._classes()), ConceptMap.read(self._formats()))
 
     @cached_property
     def _value_sets(self) -> Mapping[str, ValueSet]:
@@ -67,6 +69,7 @@ class Packaged:
         for name, systems in self.required.items():
             url = name if "/" in name else _R4_VALUE_SETS + name
             made[url] = ValueSet.read(_value_set(url, name.rpartition("/")[2], _codes(systems)))
+        made |= {each["url"]: ValueSet.read(each) for each in value_sets()}
         for table in self._listed():
             url = url_of(table)
             read = ValueSet.read({**_value_set(url, table["name"], _united(table)), "description": table["source"]})
@@ -89,10 +92,11 @@ class Packaged:
         whole = {canonical_system(system) for name in _WHOLE for system in self.tables[name]["concepts"]} | _COMPLETE
         for name in _WHOLE:
             _add(united, spelled, _united(self.tables[name]))
-        return {
+        made = {
             system: CodeSystem.read(_code_system(spelled[system], codes, complete=system in whole))
             for system, codes in united.items()
         }
+        return {**made, **{url: _with_rules(url, made.get(url)) for url in GRAMMARS}}
 
     def _classes(self) -> Json:
         table = self.tables["type-to-class"]
@@ -135,6 +139,18 @@ def _united(table: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     for system, codes in table.get("also", {}).items():
         found.setdefault(system, {}).update(codes)
     return found
+
+
+def _with_rules(url: str, known: CodeSystem | None) -> CodeSystem:
+    """Return a code system that rules make. known: the codes of it that have names here."""
+    return CodeSystem(
+        url=url,
+        concepts=known.concepts if known is not None else {},
+        name=named(url),
+        complete=True,
+        case_sensitive=url == UCUM,
+        grammar=GRAMMARS[url],
+    )
 
 
 def _codes(systems: Mapping[str, Sequence[str]]) -> Table:

@@ -92,10 +92,12 @@ class Fetcher:
         Raises:
             Unavailable: it cannot be fetched, is no JSON, is too big, or lies where nobody may send us.
         """
-        parts = urlsplit(url)
+        try:
+            parts, port = urlsplit(url), urlsplit(url).port or 443
+        except ValueError as error:
+            raise Unavailable("Only https URLs are fetched.") from error
         if parts.scheme != "https" or not parts.hostname or parts.username is not None:
             raise Unavailable("Only https URLs are fetched.")
-        port = parts.port or 443
         address = self._address(parts.hostname, port)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         host = parts.hostname if port == 443 else f"{parts.hostname}:{port}"
@@ -111,7 +113,7 @@ class Fetcher:
         )
         try:
             return self._get(pool, target, host)
-        except (HTTPError, OSError, ValueError) as error:
+        except (HTTPError, OSError, ValueError, RecursionError) as error:
             raise Unavailable(f"The document could not be fetched ({type(error).__name__}).") from error
         finally:
             pool.close()

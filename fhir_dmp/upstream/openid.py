@@ -14,6 +14,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
+from math import isfinite
+from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -23,6 +25,7 @@ from authlib.oidc.core import CodeIDToken
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from urllib3.exceptions import HTTPError
 
 from fhir_dmp.errors import ConfigurationError, Problem, Unavailable
 from fhir_dmp.identity.upstream import UpstreamIdentity, reaches
@@ -30,6 +33,7 @@ from fhir_dmp.ports import Clock, SignInFailed, SignInSecrets
 
 #: Signatures that are accepted: those that the two providers use. Nothing is taken from the token but its `kid`.
 ALGORITHMS: Final = ("RS256", "ES256")
+#: For each wait, and for the whole of an answer, however slowly it comes.
 TIMEOUT_S: Final = 5
 MAX_ANSWER_BYTES: Final = 256 * 1024
 DISCOVERY_LIFE_S: Final = 24 * 3600
@@ -125,13 +129,13 @@ class OpenIdProvider:
         info = self._userinfo(metadata, access_token)
         if info.get("sub") != claims["sub"]:
             raise SignInFailed("userinfo speaks of somebody else than the id_token.")
-        auth_time = claims.get("auth_time")
+        auth_time = _moment(claims.get("auth_time"))
         return UpstreamIdentity(
             provider=self.name,
             subject=claims["sub"],
             acr=acr if isinstance(acr, str) else "",
             amr=_strings(claims.get("amr")),
-            auth_time=int(auth_time) if isinstance(auth_time, int | float) else int(claims["iat"]),
+            auth_time=int(claims["iat"]) if auth_time is None else auth_time,
             claims=info,
             id_token=id_token,
         )
@@ -166,8 +170,8 @@ class OpenIdProvider:
             raise Unavailable("The identity provider cannot be asked about the token now.") from error
         if found is None:
             return None
-        expires = found.get("exp")
-        until = min(now + VOUCHED_S, expires if isinstance(expires, int | float) else now + VOUCHED_S)
+        expires = _moment(found.get("exp"))
+        until = min(now + VOUCHED_S, now + VOUCHED_S if expires is None else expires)
         with self._lock:
             self._vouched = {name: kept for name, kept in self._vouched.items() if now < kept[0]}
             if len(self._vouched) < MOST_VOUCHED:
@@ -243,8 +247,10 @@ class OpenIdProvider:
         claims = CodeIDToken(payload, header, options, known)
         try:
             claims.validate(now=self._clock.now_ms() // 1000, leeway=LEEWAY_S)
-        except (JoseError, TypeError, ValueError) as error:
+        except (JoseError, TypeError, ValueError, AttributeError) as error:
             raise SignInFailed("The id_token does not fit this sign-in.") from error
+        if _moment(payload.get("iat")) is None:
+            raise SignInFailed("The id_token does not say when it was made.")
         if not isinstance(payload.get("sub"), str) or not 1 <= len(payload["sub"]) <= 255:
             raise SignInFailed("The id_token names nobody.")
         return payload
@@ -260,7 +266,7 @@ class OpenIdProvider:
             if key is None:
                 raise SignInFailed("The token is signed with a key that the provider does not publish.")
             return header, dict(jwt.decode(token, key, algorithms=list(ALGORITHMS)).claims)
-        except (JoseError, ValueError, TypeError) as error:
+        except (JoseError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise SignInFailed("The signature of the token is not good.") from error
 
     def _key(self, kid: str, metadata: Mapping[str, Any]) -> Any:
@@ -279,7 +285,9 @@ class OpenIdProvider:
 
     def _fetch_keys(self, metadata: Mapping[str, Any], now: float) -> KeySet:
         try:
-            keys = KeySet.import_key_set(dict(_fetched("GET", _endpoint(metadata, "jwks_uri"))))  # type: ignore[arg-type]
+            told = _fetched("GET", _endpoint(metadata, "jwks_uri"))["keys"]
+            # a symmetric key verifies nothing here, whoever publishes it
+            keys = KeySet.import_key_set({"keys": [key for key in told if key["kty"] in ("RSA", "EC")]})
         except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SignInFailed("The keys of the identity provider cannot be read.") from error
         with self._lock:
@@ -299,7 +307,11 @@ def is_safe(url: str) -> bool:
     >>> is_safe("https://auth.example/x"), is_safe("http://127.0.0.1:9/x"), is_safe("http://auth.example/x")
     (True, True, False)
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
     if parts.username is not None or not parts.hostname:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))
@@ -331,7 +343,7 @@ def _fetched(method: str, url: str, **more: Any) -> dict[str, Any]:
 def _object(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SignInFailed("The identity provider did not answer in JSON.") from error
     if not isinstance(value, dict):
         raise SignInFailed("The identity provider did not answer with an object.")
@@ -339,19 +351,37 @@ def _object(content: bytes) -> dict[str, Any]:
 
 
 def _answer(method: str, url: str, **more: Any) -> tuple[bytes, str]:
-    """Return body and media type of a 200 answer."""
+    """Return body and media type of a 200 answer; compressed ones are not asked for and not undone."""
+    headers = {"Accept-Encoding": "identity", **more.pop("headers", {})}
     try:
-        with requests.request(method, url, timeout=TIMEOUT_S, allow_redirects=False, stream=True, **more) as response:
-            content = bytearray()
-            for chunk in response.iter_content(16 * 1024):
-                content += chunk
-                if len(content) > MAX_ANSWER_BYTES:
-                    raise SignInFailed("The answer of the identity provider is too long.")
+        with requests.request(
+            method, url, timeout=TIMEOUT_S, allow_redirects=False, stream=True, headers=headers, **more
+        ) as response:
             if response.status_code != 200:
                 raise SignInFailed(f"The identity provider answered {response.status_code}.")
-            return bytes(content), response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    except requests.RequestException as error:
+            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            return _body(response), media_type
+    except (requests.RequestException, HTTPError, OSError) as error:
         raise SignInFailed("The identity provider does not answer.") from error
+
+
+def _body(response: requests.Response) -> bytes:
+    """Read an answer within its size and its time: a host that sends a byte now and then is given up, too."""
+    content, deadline = bytearray(), monotonic() + TIMEOUT_S
+    while chunk := response.raw.read1(16 * 1024, decode_content=False):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise SignInFailed("The answer of the identity provider is too long.")
+        if monotonic() > deadline:
+            raise SignInFailed("The answer of the identity provider comes too slowly.")
+    return bytes(content)
+
+
+def _moment(value: object) -> int | None:
+    """Return the seconds since the epoch that a claim holds; None when it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if isfinite(value) and 0 <= value < 1 << 40 else None
 
 
 def _strings(value: object) -> tuple[str, ...]:

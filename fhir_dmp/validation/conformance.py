@@ -42,7 +42,7 @@ class Profiles:
         self._judges: dict[str, Judge | None] = {}
         self._trees: dict[str, Node | None] = {}
         self._extensions: dict[str, Extension | None] = {}
-        self.rules = BaseRules(base)
+        self.rules = BaseRules(base, self)
 
     def urls(self) -> Sequence[str]:
         """Return the URL of every definition at hand."""
@@ -147,7 +147,17 @@ def judge(
             run.at_hand = entries_at_hand(resource)
         with suppress(Enough):
             _resource(resource, type_, type_, profiles, run, asked)
-    return (*found, *run.issues)
+    return (*_not_told_again(found, run.issues), *run.issues)
+
+
+def _not_told_again(found: Sequence[Issue], by_profiles: Sequence[Issue]) -> Iterable[Issue]:
+    """Leave out the warnings of the base about references that a profile refuses at the same place."""
+    refused = {issue.expression for issue in by_profiles if _rules(issue) == {"targetProfile"}}
+    return (issue for issue in found if issue.expression not in refused or _rules(issue) != {"targetProfile"})
+
+
+def _rules(issue: Issue) -> set[str]:
+    return {coding.code.rpartition("#")[2] for coding in issue.details}
 
 
 def _resource(node: Json, type_: str, path: str, profiles: Profiles, run: Run, asked: Sequence[str] = ()) -> None:
@@ -156,6 +166,7 @@ def _resource(node: Json, type_: str, path: str, profiles: Profiles, run: Run, a
         rules(node, None, path, run)
     if run.resource is run.root:
         for each, place, key, holder in extensions(node, path, profiles.base.structures):
+            profiles.rules.in_extension(each, place, run)
             known = profiles.extension(each.get("url"))
             if known is not None:
                 known(each, place, holder, key, run)

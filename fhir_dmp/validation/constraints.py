@@ -12,8 +12,10 @@ from typing import Any
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.path import PathError, PathSyntaxError, compile_path
 from fhir_dmp.fhir.path_values import Item, truth
+from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Element
 from fhir_dmp.validation.base import CORE, Base, Constraint
+from fhir_dmp.validation.questions import Answers, Asked
 from fhir_dmp.validation.run import Judge, Rule, Run, occurrences
 from fhir_dmp.validation.values import codes_of, together
 
@@ -24,19 +26,24 @@ ELSEWHERE = frozenset((*_BY_HAND, "dom-2", "dom-3", "dom-4", "dom-5", "dom-6"))
 _UNLISTED = frozenset(("ElementDefinition.type.code",))
 
 
-def holds(constraint: Constraint, element: str, type_: str | None = None) -> Judge:
-    """Return the judge of one constraint on the occurrences of an element."""
+def holds(constraint: Constraint, element: str, answers: Answers, type_: str | None = None) -> Judge:
+    """Return the judge of one constraint on the occurrences of an element. answers: what `conformsTo` is told by."""
     severity = "error" if constraint.severity == "error" else "warning"
     rule = Rule(constraint.profile, element, constraint.key, "invariant", constraint.human, severity)
     try:
-        path = compile_path(constraint.expression)
+        path = compile_path(constraint.expression, questions=True)
     except PathSyntaxError as error:
         return _unread(rule, str(error))
 
+    asks = "conformsTo" in constraint.expression or "memberOf" in constraint.expression
+
     def judge(value: Any, extra: Any, place: str, run: Run) -> None:
         node = Item(value, type_ if value.__class__ is not dict else None, extra if isinstance(extra, dict) else None)
+        environment = run.environment(node)
+        if asks:
+            environment.questions = Asked(answers, run, place)
         try:
-            verdict = truth(path.on(node, run.environment(node)))
+            verdict = truth(path.on(node, environment))
         except PathError as error:
             _open(rule, place, str(error), run)
             return
@@ -77,8 +84,9 @@ _Part = tuple[str, tuple[tuple[str, str], ...], Judge]
 class BaseRules:
     """The constraints and extensible bindings of base R4, type by type. Safe to share between threads."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, answers: Answers) -> None:
         self._base = base
+        self._answers = answers
         self._judges: dict[str, Judge | None] = {}
 
     def of(self, type_: str) -> Judge | None:
@@ -86,6 +94,15 @@ class BaseRules:
         if type_ not in self._judges:
             self._judges[type_] = self._compiled(type_) if self._has_rules(type_, set()) else None
         return self._judges[type_]
+
+    def in_extension(self, extension: Json, place: str, run: Run) -> None:
+        """Judge the value of an extension; a type does not lead there, because an extension may have any."""
+        for name, value in extension.items():
+            if value.__class__ is dict and name.startswith("value"):
+                found = self._base.structures.resolve("Extension", name)
+                judge = self.of(found[1]) if found is not None else None
+                if judge is not None:
+                    judge(value, None, f"{place}.value", run)
 
     def _has_rules(self, type_: str, seen: set[str]) -> bool:
         structure = self._base.structures.get(type_)
@@ -101,13 +118,16 @@ class BaseRules:
         )
 
     def _on_type(self, type_: str) -> list[Judge]:
-        return [holds(each, type_) for each in self._base.constraints(type_) if each.key not in ELSEWHERE]
+        return [
+            holds(each, type_, self._answers) for each in self._base.constraints(type_) if each.key not in ELSEWHERE
+        ]
 
     def _on_element(self, type_: str, element: Element) -> list[Judge]:
         owner = self._base.owner(type_, element.name)
         found: list[Judge] = []
         if owner not in element.types:  # the rules of an inner type are those of the type
-            found += [holds(each, owner) for each in self._base.constraints(owner) if each.key not in ELSEWHERE]
+            stated = (each for each in self._base.constraints(owner) if each.key not in ELSEWHERE)
+            found += [holds(each, owner, self._answers) for each in stated]
         binding = self._base.binding(owner)
         if binding is not None and binding[0] == "extensible" and owner not in _UNLISTED:
             codes = self._base.codes(binding[1])

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 from xml.parsers import expat
 
+from fhir_dmp.fhir.elements import MAX_NARRATIVE_DEPTH
 from fhir_dmp.validation.primitives import Fault
 
 XHTML = "http://www.w3.org/1999/xhtml"
-MAX_DEPTH = 100
 
 # txt-1 says in words "chapters 7 to 11 of HTML 4.0", and forgets these harmless elements of them in its expression.
 _ALSO = frozenset({"address", "bdo", "kbd"})
@@ -47,10 +47,12 @@ def checker(elements: frozenset[str], attributes: frozenset[str]) -> Callable[[A
         try:
             has_content = _read(value, allowed, attributes)
         except _Refused as refused:
-            return Fault("invalid", str(refused))
+            return Fault("invalid", str(refused), "txt-1")
         except expat.ExpatError as error:
             line, column = error.lineno, error.offset + 1
-            return Fault("invalid", f"The narrative is not well-formed XHTML (line {line}, column {column} of div).")
+            return Fault(
+                "invalid", f"The narrative is not well-formed XHTML (line {line}, column {column} of div).", "txt-1"
+            )
         return None if has_content else Fault("invariant", "txt-2: the narrative has neither text nor an image.")
 
     return check
@@ -68,8 +70,8 @@ def _read(value: str, allowed: set[str], attributes: frozenset[str]) -> bool:
         if depth == 0 and name != f"{XHTML} div":
             raise _Refused(f"The narrative must be one div in the namespace {XHTML}.")
         depth += 1
-        if depth > MAX_DEPTH:
-            raise _Refused(f"The narrative is nested deeper than {MAX_DEPTH} levels.")
+        if depth > MAX_NARRATIVE_DEPTH:
+            raise _Refused(f"The narrative is nested deeper than {MAX_NARRATIVE_DEPTH} levels.")
         if name not in allowed:
             raise _Refused("The narrative uses an element that is not plain formatting (txt-1).")
         if attrs:

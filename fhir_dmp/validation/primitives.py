@@ -14,10 +14,24 @@ from typing import Any, NamedTuple
 
 
 class Fault(NamedTuple):
-    """What is wrong with a value: the issue code and a sentence for developers."""
+    """What is wrong with a value: the issue code and a sentence for developers.
+
+    rule: what R4 wants there, in the words of profiles; "" for what the code means (a key that begins the text, else
+    `type`).
+    """
 
     code: str
     text: str
+    rule: str = ""
+
+    @property
+    def named(self) -> str:
+        """The rule: `min`, `binding`, `type`, the key of a constraint..."""
+        key = self.text.partition(":")[0] if self.code == "invariant" else ""
+        return self.rule or (key if key.count("-") == 1 and " " not in key else _RULES.get(self.code, "type"))
+
+
+_RULES = {"required": "min", "code-invalid": "binding"}
 
 
 Check = Callable[[Any], Fault | None]

@@ -128,7 +128,7 @@ class Compiler:
             if constraint is None or constraint.key in ELSEWHERE or self._is_base_rule(constraint):
                 continue
             stated = Constraint(constraint.key, constraint.severity, constraint.expression, constraint.human, self._url)
-            made.append(holds(stated, node.id, type_))
+            made.append(holds(stated, node.id, self._library, type_))
         return made
 
     def _is_base_rule(self, constraint: Constraint) -> bool:

@@ -21,13 +21,13 @@ Rule = Callable[[Any, Node, str, Findings], None]
 After = Callable[[Node, str, Findings], None]
 
 NULL = Fault("structure", "null is not allowed here; leave the element out instead.")
-_NO_LIST = Fault("structure", "This element does not repeat: a JSON array is not allowed here.")
+_NO_LIST = Fault("structure", "This element does not repeat: a JSON array is not allowed here.", "max")
 _NOT_LIST = Fault("structure", "This element repeats: a JSON array was expected here.")
 _EMPTY_LIST = Fault("structure", "An array must not be empty; leave the element out instead.")
 _NO_CONTENT = Fault("invariant", "ele-1: an element must have a value or content beside its id.")
 _NO_VALUE = Fault("invariant", "ele-1: this null has no extension at the same index of the `_` array, or no value.")
 REQUIRED = Fault("required", "This element is mandatory and absent.")
-_TWO_CHOICES = Fault("structure", "Only one of the types of this element may be used at a time.")
+_TWO_CHOICES = Fault("structure", "Only one of the types of this element may be used at a time.", "max")
 _DANGLING = Fault("invariant", "ref-1: the resource contains no resource with this id.")
 
 _target_type = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)[/?][^/]+(?:/_history/[^/]+)?")
@@ -183,7 +183,7 @@ def followed(walk: Walk, element: Element, structures: Structures) -> Walk:
     Another type than R4 foresees is a warning: the French profiles themselves need some of them.
     """
     targets = frozenset(element.targets)
-    fault = Fault("value", f"R4 expects a reference to {' or '.join(element.targets)} here.")
+    fault = Fault("value", f"R4 expects a reference to {' or '.join(element.targets)} here.", "targetProfile")
 
     def judge(node: Any, path: str, findings: Findings) -> None:
         walk(node, path, findings)

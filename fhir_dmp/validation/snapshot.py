@@ -89,11 +89,12 @@ def _unfold(node: Node, root: Node, base: Base, find: Find) -> None:
     """
     if node.children:
         return
-    reference = node.definition.pop("contentReference", "")
+    reference = node.definition.get("contentReference", "")
     if reference:
         source = _found(root, str(reference).rpartition("#")[2])
         if source is not None:
-            _copy(source, node)
+            _copy(source, node)  # first: what is copied may hold this node, which refers to it still
+            del node.definition["contentReference"]
             node.definition["type"] = deepcopy(source.definition.get("type", []))
             return
     profiles = node.profiles(node.codes[0]) if len(node.codes) == 1 else ()
@@ -101,6 +102,9 @@ def _unfold(node: Node, root: Node, base: Base, find: Find) -> None:
     if profile is not None and profile.get("kind") != "resource":
         snapshot = profile if "snapshot" in profile else with_snapshot(profile, base, find)
         _copy(tree_of(deepcopy(snapshot["snapshot"]["element"]), str(profile["type"]), base.structures), node)
+        return
+    if base.structures.is_primitive(node.type):
+        _unfold_type(node, "Element", base, deep=False)  # the extensions of a primitive; its value has no name in JSON
         return
     if base.structures.get(node.type) is None:
         raise ValueError(f"{node.id} has no elements of its own: name one type first")

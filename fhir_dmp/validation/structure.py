@@ -19,12 +19,12 @@ from fhir_dmp.validation.primitives import CHECKS, Check, Fault
 from fhir_dmp.validation.rules import NULL, REQUIRED, After, Node, Rule, Walk
 
 _NOT_OBJECT = Fault("structure", "A JSON object was expected here.")
-_EMPTY_OBJECT = Fault("structure", "An object must not be empty; leave the element out instead (ele-1).")
+_EMPTY_OBJECT = Fault("structure", "An object must not be empty; leave the element out instead (ele-1).", "ele-1")
 _NO_TYPE = Fault("structure", "A resource must say its type in resourceType.")
 _UNKNOWN_TYPE = Fault("structure", "The resourceType is not a resource of FHIR R4.")
 _NESTED = Fault("invariant", "dom-2: a contained resource must not contain resources itself.")
 _NO_ID = Fault("required", "A contained resource needs an id, by which the container refers to it.")
-_SAME_ID = Fault("invariant", "Two contained resources have the same id.")
+_SAME_ID = Fault("invariant", "Two contained resources have the same id.", "id")
 _UNREFERENCED = Fault("invariant", "dom-3: nothing in the resource refers to this contained resource (#id).")
 _VERSIONED = Fault("invariant", "dom-4: a contained resource must not have meta.versionId or meta.lastUpdated.")
 _LABELLED = Fault("invariant", "dom-5: a contained resource must not have a security label.")
@@ -46,8 +46,15 @@ class Validator:
         findings.contained = contained_types(node) if node.__class__ is dict and "contained" in node else {}
         self._resource(node, path, findings)
         if node.__class__ is dict and node.get("contained").__class__ is list:
+            around, findings.around = findings.around, (path, self._named(node))
             _check_contained(node, path, findings)
+            findings.around = around
         findings.contained = outer
+
+    def _named(self, node: Node) -> str:
+        """Return the type of a resource; one that R4 does not have is never quoted."""
+        type_ = node.get("resourceType")
+        return type_ if isinstance(type_, str) and self._structures.is_resource(type_) else "Resource"
 
     def _resource(self, node: Any, path: str, findings: Findings) -> None:
         if node.__class__ is not dict:
@@ -59,7 +66,9 @@ class Validator:
         elif not self._structures.is_resource(type_):
             findings.add(_UNKNOWN_TYPE, path)
         else:
+            around, findings.around = findings.around, (path, type_)
             self._walk(type_)(node, path, findings)
+            findings.around = around
 
     def _walk(self, type_: str) -> Walk:
         """Return the judge of a complex type; its rules are made when it is first used, since types are recursive."""

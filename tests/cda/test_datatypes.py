@@ -14,7 +14,8 @@ from fhir_dmp.cda.knowledge import Part
 from fhir_dmp.cda.places import place
 from fhir_dmp.cda.reading import Reading
 from fhir_dmp.cda.rules import CODECS
-from fhir_dmp.cda.scalars import FLAVORS, REASONS, is_ucum
+from fhir_dmp.cda.values.flavors import FLAVORS, REASONS
+from fhir_dmp.cda.values.units import is_ucum
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 from tests.cda.making import back, code, document, entry, knowledge, observation, only, resources, section, templates

@@ -215,3 +215,10 @@ def test_an_import_refuses_hostile_xml_file_by_file_and_goes_on(cli: CommandLine
     done = cli.imported("--open", *paths, cli.write("good.xml", document()))
     assert (done.counts["stored"], done.counts["refused"]) == (1, len(HOSTILE)), cli.refusals
     assert not any("internal error" in one["reason"] for one in cli.refusals), cli.refusals
+
+
+@pytest.mark.statement("cda B25")
+def test_a_type_that_no_table_knows_is_refused_and_reported(cli: CommandLine) -> None:
+    path = cli.write("other.xml", document(code='<code code="99999-9" codeSystem="2.16.840.1.113883.6.1"/>'))
+    assert cli.imported("--open", path).counts["stored"] == 0
+    assert [one["code"] for one in cli.refusals] == ["type-inconnu"]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.flows.steps import Dossier, next_ins
 from tests.flows.stores import STORES
-from tests.world import World, make_world
+from tests.world import Client, World, make_world
 
 
 @pytest.fixture(scope="module", params=sorted(STORES))
@@ -51,3 +51,10 @@ def dossier(world: World) -> Dossier:
 def shared(world: World) -> Dossier:
     """One open dossier for the tests of a module that leave nothing in it."""
     return Dossier.open(world, next_ins())
+
+
+@pytest.fixture
+def doctor(world: World, dossier: Dossier) -> Client:
+    """The authorised author."""
+    dossier.authorise()
+    return world.doctor()

@@ -197,3 +197,15 @@ def assert_refused(answer: Response, status: int, *codes: str, at: str | None = 
     assert not missing, (missing, answer.body)
     if at is not None:
         assert any(place == at or place.startswith((at + ".", at + "[")) for place in answer.expressions), answer.body
+
+
+def readable(world: World) -> tuple[Dossier, Client]:
+    """Return a dossier that several tests read and none changes, and its authorised author."""
+    dossier = Dossier.open(world, next_ins())
+    dossier.authorise()
+    return dossier, world.doctor()
+
+
+def coded(system: str, code: str) -> Json:
+    """Return a CodeableConcept."""
+    return {"coding": [{"system": system, "code": code}]}

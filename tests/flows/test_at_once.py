@@ -9,8 +9,8 @@ import pytest
 from tests import samples
 from tests.flows.acts import motive, parameters
 from tests.flows.steps import Dossier, next_content, next_ins, next_oid, publication
+from tests.flows.submissions import ids, submission
 from tests.flows.test_replacement import at, replacement, to
-from tests.flows.test_submission import ids, submission
 from tests.flows.wire import listening, send, together
 from tests.world import Response, World
 

@@ -19,9 +19,9 @@ from tests.flows.steps import (
     nothing_stored,
     publication,
 )
+from tests.flows.submissions import ids, post, submission
 from tests.flows.test_attributes import codes, label, patched, status
 from tests.flows.test_replacement import at, to
-from tests.flows.test_submission import ids, post, submission
 from tests.samples import Json
 from tests.world import World
 

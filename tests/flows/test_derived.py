@@ -10,8 +10,8 @@ import pytest
 from tests import samples
 from tests.cda.making import document, entry, observation, section, unstructured
 from tests.flows.steps import Dossier, next_ins, next_oid
+from tests.flows.submissions import submission
 from tests.flows.test_replacement import at, supersede
-from tests.flows.test_submission import submission
 from tests.samples import Json
 from tests.world import Response, World
 

@@ -19,7 +19,7 @@ from tests.flows.steps import (
     nothing_stored,
     publication,
 )
-from tests.flows.test_submission import content_of, resource, submission
+from tests.flows.submissions import content_of, resource, submission
 from tests.samples import Json
 from tests.world import Response, World
 

@@ -15,8 +15,8 @@ from tests import samples
 from tests.flows.acts import by_ins, call, done, identifier, motive, stranger
 from tests.flows.steps import ARCHIVED, Dossier, attachment, next_content, next_ins, next_oid, nothing_stored
 from tests.flows.steps import publication as published
+from tests.flows.submissions import submission, with_entry
 from tests.flows.test_replacement import at, replacement, supersede, to
-from tests.flows.test_submission import submission, with_entry
 from tests.samples import Json
 from tests.world import Response, World
 

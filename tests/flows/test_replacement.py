@@ -8,7 +8,7 @@ import pytest
 
 from tests import samples
 from tests.flows.steps import Dossier, assert_refused, next_content, next_ins, next_oid, nothing_stored, publication
-from tests.flows.test_submission import content_of, ids, submission
+from tests.flows.submissions import content_of, ids, submission
 from tests.samples import Json
 from tests.world import Response, World
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests import samples
 from tests.flows.steps import Dossier, assert_refused, next_content, next_ins, next_oid, publication
-from tests.flows.test_submission import fhir_submission
+from tests.flows.submissions import fhir_submission
 from tests.samples import Json
 from tests.world import Client, Response, World
 

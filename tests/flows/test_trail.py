@@ -12,7 +12,7 @@ import pytest
 from tests import samples
 from tests.flows.acts import call, consents, done, identifier, motive, stranger, trail
 from tests.flows.steps import ARCHIVED, Dossier, assert_refused, next_content, next_ins, next_oid, publication
-from tests.flows.test_submission import submission
+from tests.flows.submissions import submission
 from tests.samples import Json
 from tests.world import Client, Response, World
 

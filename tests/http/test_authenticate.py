@@ -83,7 +83,7 @@ def test_another_authorization_header_is_401(header: str) -> None:
     refused(world.send("GET", "/Patient/p-1", headers={"Authorization": header}, token=None))
 
 
-@pytest.mark.statement("security TH24", "security TH25")
+@pytest.mark.statement("security TH24", "security TH25", "security H-18")
 @pytest.mark.parametrize(
     "kind", ["none", "hs256", "foreign", "no-kid", "unknown-kid", "typ", "jwk", "jku", "tampered", "unsigned"]
 )
@@ -110,7 +110,7 @@ def test_a_forged_token_is_401(kind: str) -> None:
     assert world.calls == []
 
 
-@pytest.mark.statement("security TH25")
+@pytest.mark.statement("security TH25", "security H-18")
 @pytest.mark.parametrize(
     "changed",
     [

@@ -81,7 +81,7 @@ def test_the_first_refusal_is_recorded_and_a_flood_is_not() -> None:
     assert len(throttled) == 1
 
 
-@pytest.mark.statement("security TH15")
+@pytest.mark.statement("security TH15", "security H-15")
 def test_the_sixth_emergency_of_a_day_is_refused_and_recorded() -> None:
     world = limited(break_glass_per_day="5")
     world.open()

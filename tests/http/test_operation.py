@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import time
 from typing import Any
@@ -13,11 +14,15 @@ import pytest
 from fhir_dmp.errors import NotFound, StoreUnavailable
 from fhir_dmp.http.access_log import AccessLog
 from fhir_dmp.http.app import application, create_app, mount_under_flask
+from fhir_dmp.http.health import LOOK_MS, Readiness
 from fhir_dmp.http.openapi import document
 from fhir_dmp.http.request import Request
+from fhir_dmp.ports import StateRecord
 from fhir_dmp.settings import Settings
 from fhir_dmp.store.memory import MemoryStore
+from fhir_dmp.store.memory.state import MemoryState
 from tests.http.world import BASE, CAPABILITY, Reply, World, run
+from tests.world import FixedClock
 
 INS = "285047511200314"
 QUIET = Settings.load({"DMP_SERVER_ACCESS_LOG": "false"})
@@ -41,7 +46,7 @@ def fetch(world: World, path: str, method: str = "GET", **extra: Any) -> Reply:
     return run(application(world), environ)
 
 
-@pytest.mark.statement("fhir-rest L233", "security H-24", "security TH49")
+@pytest.mark.statement("fhir-rest L233", "security H-24", "security TH49", "security H-19")
 def test_the_access_log_tells_what_happened_and_nothing_of_the_record() -> None:
     world = World(answer=NotFound(f"no {INS}"))
     token = world.token()
@@ -95,7 +100,7 @@ def test_metrics_count_interactions_and_show_the_store() -> None:
     world.get("/Patient/p-1")
     world.get("/Patient?name=x")
     world.send("TRACE", "/Patient")
-    text = world.metrics.expose(world.store).decode()
+    text = world.metrics.expose(world.store, True).decode()
     assert 'dmp_http_requests_total{interaction="read",status="200"} 2.0' in text
     assert 'dmp_http_requests_total{interaction="search-type",status="200"} 1.0' in text
     assert 'dmp_http_requests_total{interaction="other",status="405"} 1.0' in text
@@ -111,14 +116,44 @@ class Broken(MemoryStore):
         raise StoreUnavailable("down")
 
 
+class FullState(MemoryState):
+    """A state that takes nothing."""
+
+    def put(self, record: StateRecord, now_ms: int, expected: int | None = None) -> StateRecord:
+        raise StoreUnavailable("full")
+
+
+class Full(MemoryStore):
+    """A store whose disk is full: it answers, and takes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state = FullState()
+
+
 def test_readiness_follows_the_store_and_liveness_does_not() -> None:
-    for store, status in ((MemoryStore(), 200), (Broken(), 503)):
+    for store, status in ((MemoryStore(), 200), (Broken(), 503), (Full(), 503)):
         world = World(settings=QUIET, store=store)
         assert fetch(world, "/health/live").status == 200
         assert fetch(world, "/health/ready").status == status
         scrape = fetch(world, "/metrics")
         assert f"dmp_store_up {int(status == 200)}" in scrape.body.decode()
         assert scrape.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_readiness_looks_at_the_store_once_in_two_seconds_and_sees_it_come_back() -> None:
+    store, clock = MemoryStore(), FixedClock()
+    readiness = Readiness(store, clock)
+    assert readiness.serves()
+    first = store.state.get("probe", "ready", clock.now_ms())
+    assert readiness.serves()
+    assert store.state.get("probe", "ready", clock.now_ms()) == first
+    readiness.store = Full()
+    clock.time_ms += LOOK_MS
+    assert not readiness.serves()
+    readiness.store = store
+    clock.time_ms += LOOK_MS
+    assert readiness.serves()
 
 
 def test_the_fhir_api_is_mounted_beside_the_pages() -> None:
@@ -128,9 +163,15 @@ def test_the_fhir_api_is_mounted_beside_the_pages() -> None:
         assert fetch(world, path, **token).json["resourceType"] == "Patient"
     assert world.calls[0].path == ("Patient", "p-1")
     assert world.calls[-1].path == ()
-    assert fetch(world, "/fhirish").status == 404
+    lost = fetch(world, "/Patient/p-1", HTTP_ACCEPT="application/fhir+json")
+    assert (lost.status, lost.header("Content-Type")) == (404, "application/fhir+json")
+    assert lost.json["issue"][0]["diagnostics"].endswith(f"The FHIR base of this server is {BASE}.")
+    read = fetch(world, "/fhirish", HTTP_ACCEPT="text/html,*/*;q=0.8", HTTP_ACCEPT_LANGUAGE="fr")
+    assert (read.status, "repartez de l’accueil" in read.body.decode(), b'href="/"' in read.body) == (404, True, True)
     home = fetch(world, "/")
     assert (home.status, home.header("X-Content-Type-Options")) == (200, "nosniff")
+    assert home.body.decode().count("<title>") == 1
+    assert re.findall(r"<title>(.*) - (.*)</title>", home.body.decode()) == [("Bienvenue", "Dossier médical partagé")]
     assert b"fhir-dmp" in home.body
 
 

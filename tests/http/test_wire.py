@@ -52,7 +52,7 @@ def test_foreign_methods_are_405(method: str) -> None:
     assert world.calls == []
 
 
-@pytest.mark.statement("security TH53")
+@pytest.mark.statement("security TH53", "security H-19")
 def test_method_overrides_have_no_effect() -> None:
     world = World()
     world.get("/Patient/p-1", X_HTTP_Method_Override="DELETE")
@@ -126,7 +126,7 @@ def test_pre_flight_succeeds_for_a_registered_origin_only() -> None:
     assert got.header("Access-Control-Allow-Credentials") == ""
 
 
-@pytest.mark.statement("security TH52")
+@pytest.mark.statement("security TH52", "security H-19")
 def test_other_origins_are_told_nothing_but_what_is_public() -> None:
     world = World(settings=Settings.load({"DMP_SERVER_ALLOWED_ORIGINS": "https://app.example"}))
     assert world.get("/Patient/p-1", Origin="https://evil.example").header("Access-Control-Allow-Origin") == ""
@@ -218,7 +218,7 @@ def test_a_defect_shows_nothing_but_the_request_id(caplog: pytest.LogCaptureFixt
     assert secret not in logged
 
 
-@pytest.mark.statement("security H-27", "security TH55")
+@pytest.mark.statement("security H-27", "security TH55", "security H-19")
 def test_every_answer_is_guarded() -> None:
     for reply in (World().get("/Patient/p-1"), World(answer=NotFound("x")).get("/Patient/p-1")):
         assert reply.header("X-Content-Type-Options") == "nosniff"

@@ -76,7 +76,7 @@ def test_a_constrained_scope_keeps_its_constraint() -> None:
     )
 
 
-@pytest.mark.statement("security G-22", "security TH29")
+@pytest.mark.statement("security G-22", "security TH29", "security H-18")
 @given(st.text("patientuserytm/*.rscud?&=|% DocumentReferenceBinary", max_size=60))
 def test_no_text_grants_more_than_the_grammar(text: str) -> None:
     for scope in parse(text):

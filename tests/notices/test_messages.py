@@ -47,7 +47,7 @@ POISONS = (
 )  # fmt: skip
 
 
-@pytest.mark.statement("security N-2", "security N-3", "security TH50")
+@pytest.mark.statement("security N-2", "security N-3", "security TH50", "security H-19")
 @pytest.mark.parametrize("poison", POISONS)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_poisoned_name_appears_in_no_message(language: str, poison: str) -> None:

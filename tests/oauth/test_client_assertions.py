@@ -51,7 +51,7 @@ def test_a_token_of_software_deposits_and_does_not_read(auth: Auth) -> None:
     assert auth.read(token).status == 403
 
 
-@pytest.mark.statement("security K-3")
+@pytest.mark.statement("security K-3", "security TH24", "security H-18")
 def test_other_algorithms_are_refused(auth: Auth) -> None:
     for algorithm in ("RS256", "PS256"):
         refused(auth.by_client(header={"alg": algorithm}))
@@ -64,13 +64,14 @@ def test_other_algorithms_are_refused(auth: Auth) -> None:
         refused(auth.by_client(assertion=f"{text}.{encoded(tag)}"))
 
 
-@pytest.mark.statement("security K-4")
+@pytest.mark.statement("security K-4", "security TH24", "security H-18")
 def test_a_kid_is_required(auth: Auth) -> None:
     refused(auth.by_client(header={"kid": None}))
     refused(auth.by_client(header={"kid": ""}))
     refused(auth.by_client(header={"kid": 7}))
 
 
+@pytest.mark.statement("security TH24", "security H-18")
 @pytest.mark.parametrize(
     "header",
     [
@@ -126,7 +127,7 @@ def test_a_short_or_foreign_key_is_no_key(auth: Auth) -> None:
     refused(auth.by_client(key=curve, header={"alg": "ES256"}))
 
 
-@pytest.mark.statement("security K-7")
+@pytest.mark.statement("security K-7", "security TH26", "security H-18")
 @pytest.mark.parametrize("audience", ["https://other.example/auth/token", "", None, [], ["x"], 7, {"a": 1}], ids=str)
 def test_an_assertion_for_somebody_else_is_refused(auth: Auth, audience: Any) -> None:
     refused(auth.by_client(aud=audience))
@@ -154,7 +155,7 @@ def test_a_client_id_beside_it_must_be_the_same(auth: Auth) -> None:
     refused(auth.token({**form, **auth.proof(), "client_id": "portail"}))
 
 
-@pytest.mark.statement("security K-9", "security K-10")
+@pytest.mark.statement("security K-9", "security K-10", "security TH26", "security H-18")
 def test_an_assertion_lives_five_minutes_at_most(auth: Auth) -> None:
     now = auth.now_s
     for ahead, fine in ((300, True), (325, True), (400, False), (-29, True), (-31, False), (10_000_000, False)):
@@ -167,14 +168,14 @@ def test_an_assertion_lives_five_minutes_at_most(auth: Auth) -> None:
     assert auth.by_client(iat=now, nbf=now).status == 200
 
 
-@pytest.mark.statement("security K-11")
+@pytest.mark.statement("security K-11", "security TH26", "security H-18")
 def test_an_assertion_is_good_once(auth: Auth) -> None:
     assertion = auth.assertion()
     assert auth.by_client(assertion=assertion).status == 200
     refused(auth.by_client(assertion=assertion))
 
 
-@pytest.mark.statement("security K-11")
+@pytest.mark.statement("security K-11", "security TH26", "security H-18")
 def test_an_assertion_is_good_once_in_parallel_too(auth: Auth) -> None:
     assertion = auth.assertion()
     with ThreadPoolExecutor(8) as pool:
@@ -206,6 +207,7 @@ def test_another_assertion_type_is_refused(auth: Auth, kind: str) -> None:
     refused(auth.token(form))
 
 
+@pytest.mark.statement("security TH24", "security H-18")
 @pytest.mark.parametrize("assertion", ["", "x", "a.b.c", "é.b.c", "." * 20, "e30.e30.e30", "x" * 9000])
 def test_what_is_no_jwt_is_refused(auth: Auth, assertion: str) -> None:
     refused(auth.by_client(assertion=assertion))

@@ -35,7 +35,7 @@ def test_a_token_revoked_at_one_worker_is_refused_by_the_other_within_five_secon
     assert other.read(token).status == 401
 
 
-@pytest.mark.statement("security T-6", "security T-10")
+@pytest.mark.statement("security T-6", "security T-10", "security TH27", "security H-18")
 def test_codes_and_refresh_tokens_are_good_once_wherever_they_are_shown(workers: tuple[Auth, Auth]) -> None:
     one, other = workers
     code = one.code()
@@ -48,7 +48,7 @@ def test_codes_and_refresh_tokens_are_good_once_wherever_they_are_shown(workers:
     assert other.read(second["access_token"]).status == 401
 
 
-@pytest.mark.statement("security K-11")
+@pytest.mark.statement("security K-11", "security TH26", "security H-18")
 def test_an_assertion_is_good_once_wherever_it_is_shown(workers: tuple[Auth, Auth]) -> None:
     one, other = workers
     assertion = one.assertion()

@@ -116,6 +116,7 @@ def test_a_certificate_that_expired_proves_nothing(auth: Auth) -> None:
         auth.world.clock.time_ms = before
 
 
+@pytest.mark.statement("security TH31", "security H-18")
 def test_a_certificate_is_believed_of_a_trusted_proxy_only(tmp_path: Any) -> None:
     world = make_world(MemoryStore(), None, DMP_SECURITY_CLIENT_CERTIFICATE_HEADER="Client-Cert")
     alone = Auth(world)
@@ -148,6 +149,7 @@ def test_an_assertion_is_exchanged_once(auth: Auth) -> None:
     refused(exchanged(auth, subject_token=assertion), "invalid_grant")
 
 
+@pytest.mark.statement("security TH24", "security H-18")
 @pytest.mark.parametrize(
     "header", [{"alg": "RS256"}, {"alg": "none"}, {"kid": "other"}, {"typ": "at+jwt"}, {"jwk": {}}], ids=str
 )

@@ -218,6 +218,7 @@ def test_userinfo_needs_a_good_token_with_openid(auth: Auth) -> None:
     assert auth.post("userinfo", "", authorization=f"Bearer {id_token}").status == 401
 
 
+@pytest.mark.statement("security TH25", "security H-18")
 def test_an_id_token_opens_nothing(auth: Auth) -> None:
     assert auth.read(auth.signed_in()["id_token"]).status == 401
 

@@ -114,6 +114,7 @@ def test_the_key_set_holds_public_members_only(auth: Auth) -> None:
             assert set(key) <= {"kty", "n", "e", "kid", "use", "alg"}
 
 
+@pytest.mark.statement("security TH25", "security H-18")
 def test_access_tokens_and_id_tokens_are_signed_with_different_keys(auth: Auth) -> None:
     services = auth.world.services
     access = {key.kid for key in services.verifier.keys.keys}

@@ -101,7 +101,7 @@ def test_a_missing_parameter_is_named(auth: Auth, missing: str) -> None:
     assert missing in answer.json["error_description"]
 
 
-@pytest.mark.statement("security T-5")
+@pytest.mark.statement("security T-5", "security TH20", "security H-18")
 @pytest.mark.parametrize("verifier", ["w" * 43, "v" * 42, "v" * 129, VERIFIER + "\n", "ü" * 43])
 def test_a_wrong_verifier_kills_the_code(auth: Auth, verifier: str) -> None:
     code = auth.code()
@@ -151,7 +151,7 @@ def test_a_refresh_replaces_the_refresh_token_and_keeps_the_rest(auth: Auth) -> 
     assert auth.refresh(body["refresh_token"]).status == 200
 
 
-@pytest.mark.statement("security T-10")
+@pytest.mark.statement("security T-10", "security TH27", "security H-18")
 def test_a_refresh_token_that_comes_twice_ends_the_family(auth: Auth) -> None:
     first = auth.signed_in()
     second = auth.refresh(first["refresh_token"]).json

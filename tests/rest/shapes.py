@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 from tests.world import Client, Json, Response
@@ -87,3 +89,20 @@ def link(answer: Response, relation: str) -> str | None:
             assert url.startswith(BASE), url
             return url.removeprefix(BASE)
     return None
+
+
+def created(answer: Any, index: int) -> str:
+    """Return `Type/id` of what an entry made."""
+    location: str = answer.json["entry"][index]["response"]["location"]
+    return location.partition("/_history/")[0]
+
+
+def json_patch(operations: list[Json]) -> Json:
+    data = base64.b64encode(json.dumps(operations).encode()).decode()
+    return {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+
+
+def fhirpath_patch(path: str, value: str) -> Json:
+    parts = [{"name": "type", "valueCode": "replace"}, {"name": "path", "valueString": path}]
+    parts.append({"name": "value", "valueString": value})
+    return {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]}

@@ -81,7 +81,7 @@ def test_the_patient_may_be_named_by_ins(scene: Scene) -> None:
     assert given.context["patient"] == scene.world.patients[samples.ANOUK]
 
 
-@pytest.mark.statement("security A-21")
+@pytest.mark.statement("security A-21", "security TH30", "security H-18")
 def test_a_handle_is_used_once(scene: Scene) -> None:
     launch = handle(scene)
     asked = scene.request(LPS, scope=SCOPE, launch=launch)
@@ -97,7 +97,7 @@ def test_a_handle_lives_five_minutes(scene: Scene) -> None:
     assert page.answer["error"] == "invalid_request"
 
 
-@pytest.mark.statement("security A-22", "security TH30")
+@pytest.mark.statement("security A-22", "security TH30", "security H-18")
 def test_a_handle_is_for_the_person_it_was_made_for(scene: Scene) -> None:
     scene.professional("other", samples.OTHER_DOCTOR)
     launch = handle(scene)

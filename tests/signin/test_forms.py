@@ -26,7 +26,7 @@ def consenting(scene: Scene) -> tuple[Browser, Page]:
     return browser, scene.sign_in(browser, browser.open(scene.request()))
 
 
-@pytest.mark.statement("security TH23")
+@pytest.mark.statement("security TH23", "security H-18")
 @pytest.mark.parametrize("csrf", ["", "x" * 43, None, "é"])
 def test_a_form_without_our_token_is_forged(scene: Scene, csrf: str | None) -> None:
     browser, page = consenting(scene)
@@ -35,7 +35,7 @@ def test_a_form_without_our_token_is_forged(scene: Scene, csrf: str | None) -> N
     assert "code" in browser.submit(page, decision="allow").answer
 
 
-@pytest.mark.statement("security TH23")
+@pytest.mark.statement("security TH23", "security H-18")
 @pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
 def test_a_form_from_another_site_is_forged(scene: Scene, headers: dict[str, str]) -> None:
     browser, page = consenting(scene)
@@ -83,7 +83,7 @@ def test_cookies_are_for_this_host_secure_and_out_of_reach_of_scripts(scene: Sce
     assert "Domain" not in cookies[0]
 
 
-@pytest.mark.statement("security H-26", "security TH23")
+@pytest.mark.statement("security H-26", "security TH23", "security H-18")
 def test_every_page_forbids_scripts_frames_and_foreign_content(scene: Scene) -> None:
     browser, page = consenting(scene)
     pages = [page, browser.open("/"), browser.open("/auth/continue?r=none"), scene.browser().open(scene.request())]
@@ -102,7 +102,7 @@ def test_every_page_forbids_scripts_frames_and_foreign_content(scene: Scene) -> 
     assert "form-action 'self' https://app.example;" in page.response.headers["Content-Security-Policy"]
 
 
-@pytest.mark.statement("security TH50")
+@pytest.mark.statement("security TH50", "security H-19")
 def test_what_people_and_clients_write_is_never_markup(scene: Scene) -> None:
     scene.change_client(APP, name="<b>{{7*7}}</b>")
     browser = scene.browser()
@@ -114,7 +114,7 @@ def test_what_people_and_clients_write_is_never_markup(scene: Scene) -> None:
     assert b"<script" not in page.response.body
 
 
-@pytest.mark.statement("security TH21")
+@pytest.mark.statement("security TH21", "security H-18")
 @pytest.mark.parametrize("r", ["//evil.example", "https://evil.example", "..%2f..", "%0d%0aLocation:%20x"])
 def test_no_parameter_of_a_page_leads_elsewhere(scene: Scene, r: str) -> None:
     for path in (f"/auth/continue?r={r}", f"/auth/psc/start?r={r}"):

@@ -87,7 +87,7 @@ def test_the_password_alone_lets_nobody_in(scene: Scene) -> None:
     assert "Code à 6 chiffres" in browser.open(scene.request()).text
 
 
-@pytest.mark.statement("security TH28", "security TH32")
+@pytest.mark.statement("security TH28", "security TH32", "security H-18")
 def test_five_wrong_tries_lock_and_the_sixth_is_refused_even_when_right(scene: Scene) -> None:
     said = {}
     for login in ("anouk", "nobody"):
@@ -116,6 +116,7 @@ def test_a_lock_doubles_with_each_further_failure(scene: Scene) -> None:
     assert waits[0] <= 60 < waits[1] <= 120 < waits[2] <= 240
 
 
+@pytest.mark.statement("security TH32", "security H-18")
 def test_five_wrong_codes_end_the_sign_in(scene: Scene) -> None:
     browser, page = begin(scene)
     page = browser.submit(page, login="anouk", password=PASSWORD)
@@ -170,7 +171,7 @@ def test_a_time_based_code_is_known_to_the_operator_only_by_command(scene: Scene
     assert len(totp_now(account, scene.world.clock.now_ms())) == 6
 
 
-@pytest.mark.statement("security N-9")
+@pytest.mark.statement("security N-9", "security TH32", "security H-18")
 def test_a_new_device_and_a_lock_are_told_to_the_holder_and_a_known_device_is_not(scene: Scene) -> None:
     def told() -> int:
         patient = f"Patient/{scene.world.patients[samples.ANOUK]}"

@@ -122,7 +122,7 @@ def test_an_application_that_knows_the_login_ends_it_and_gets_the_person_back(sc
     assert "Connexion" in browser.open(scene.request()).text
 
 
-@pytest.mark.statement("security O-9", "security TH21")
+@pytest.mark.statement("security O-9", "security TH21", "security H-18")
 @pytest.mark.parametrize("target", ["https://evil.example/", BYE + "/", BYE + "?x=1", "//evil.example"])
 def test_a_return_address_that_is_not_registered_is_refused(scene: Scene, target: str) -> None:
     scene.change_client(APP, post_logout_redirect_uris=(BYE,))

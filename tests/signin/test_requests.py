@@ -73,7 +73,7 @@ def test_an_unknown_client_is_never_redirected(client_id: str | None) -> None:
     assert found.value.reason == "unknown-client"
 
 
-@pytest.mark.statement("security A-3", "security A-4", "security TH21")
+@pytest.mark.statement("security A-3", "security A-4", "security TH21", "security H-18")
 @pytest.mark.parametrize(
     "uri",
     [
@@ -118,13 +118,13 @@ def test_a_missing_or_foreign_audience_is_an_invalid_request(aud: str | None) ->
     assert refused(aud=aud) == "invalid_request"
 
 
-@pytest.mark.statement("security A-10", "security A-12", "security TH20")
+@pytest.mark.statement("security A-10", "security A-12", "security TH20", "security H-18")
 @pytest.mark.parametrize("challenge", [None, "", "x" * 42, "x" * 44, "x" * 42 + "=", "x" * 42 + "é", "x" * 42 + "+"])
 def test_a_missing_or_odd_challenge_is_an_invalid_request(challenge: str | None) -> None:
     assert refused(code_challenge=challenge) == "invalid_request"
 
 
-@pytest.mark.statement("security A-11", "security TH20")
+@pytest.mark.statement("security A-11", "security TH20", "security H-18")
 @pytest.mark.parametrize("method", [None, "plain", "s256", "S512"])
 def test_any_method_but_s256_is_an_invalid_request(method: str | None) -> None:
     assert refused(code_challenge_method=method) == "invalid_request"

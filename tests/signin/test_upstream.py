@@ -123,7 +123,7 @@ def test_who_refuses_at_the_provider_may_try_again(idp: Running, scene: Scene) -
     assert "Quel patient ?" in page.text
 
 
-@pytest.mark.statement("security TH22")
+@pytest.mark.statement("security TH22", "security H-18")
 def test_an_answer_counts_for_its_provider_its_browser_and_once(idp: Running, scene: Scene) -> None:
     browser = scene.browser()
     url = leave(browser, browser.open(scene.request(LPS)))

@@ -1,4 +1,4 @@
-"""The contract of a store, first part: versions and the one door. Every sentence of ports.py is a test here.
+"""The contract of a store, first part: versions and the one door. Every sentence of ports/store.py is a test here.
 
 Searches are in test_contract_search.py, history in test_contract_history.py, audit and contents in
 test_contract_trail.py, the comparison with the reference in test_contract_reference.py.

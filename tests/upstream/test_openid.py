@@ -136,7 +136,7 @@ def test_a_refusal_at_the_provider_is_a_refusal(psc: Running) -> None:
     assert refused.value.refused
 
 
-@pytest.mark.statement("security TH22")
+@pytest.mark.statement("security TH22", "security H-18")
 def test_an_answer_that_names_another_issuer_is_refused(psc: Running) -> None:
     one = party(psc)
     answer = psc.sign_in(one.begin(CALLBACK, "state-1", SECRETS), "carlier")

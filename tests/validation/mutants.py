@@ -55,11 +55,10 @@ _COMPLEX: dict[str, Json] = {
     "Quantity": {"value": 1},
     "Reference": {"display": "x"},
 }
-#: Values that a constraint in FHIRPath wants, by the end of the element's id.
-_WANTED: dict[str, Any] = {
-    "identifier:entryUUID.value": UUID,
-    "identifier:uniqueId.value": OID,
-}
+#: Values that a constraint in FHIRPath wants of an identifier, by the code of its type.
+_IDENTIFIERS = {"entryUUID": UUID, "uniqueId": OID}
+#: The same, by the end of the element's id.
+_WANTED: dict[str, Any] = {f"identifier:{kind}.value": value for kind, value in _IDENTIFIERS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +79,18 @@ class Maker:
         self._profiles = profiles
         self._base: Base = profiles.base
         self.places: dict[str, Place] = {}
+        self._contained: dict[str, Json] = {}
 
     def instance(self) -> Json:
         """Return the instance."""
         self.places = {self.root.id: ()}
         made: Json = {"resourceType": self.root.type} if self._base.structures.is_resource(self.root.type) else {}
         self._fill(self.root, made, ())
+        if self.root.type == "Identifier":
+            kinds = made.get("type", {}).get("coding", [{}])
+            made["value"] = _IDENTIFIERS.get(kinds[0].get("code"), made["value"])
+        if self._contained:
+            made["contained"] = list(self._contained.values())
         return made
 
     def base_of(self, parent: Node, child: Node) -> Json:
@@ -169,12 +174,14 @@ class Maker:
                 return wanted
         code = self._code(node) if node.codes else ""
         if self._base.structures.is_primitive(code):
-            return self._coded(node) or _PRIMITIVES[code]
+            return node.value("pattern") or self._coded(node) or _PRIMITIVES[code]
         made: Any = deepcopy(node.value("pattern")) or deepcopy(known) or {}
         if self._base.structures.is_resource(code) and code != "Resource":
             return self._resource(node, code)
         if code == "Extension" and node.profiles("Extension") and not made:
             made = self._extension(node, place)
+        elif not made and (profiled := self._profiled(node, code)) is not None:
+            made = profiled
         self._fill(node, made, place)
         if not made:
             made = self._plain(node, code)
@@ -203,7 +210,10 @@ class Maker:
             return {"coding": [said]} if code == "CodeableConcept" else said
         if code == "Reference":
             targets = node.profiles("Reference", "targetProfile")
-            type_ = self._profiles.type_of(targets[0]) if targets else "Patient"
+            type_ = str(self._profiles.type_of(targets[0]) if targets else "Patient")
+            if "contained" in aggregation(node):
+                self._contained[type_] = {"resourceType": type_, "id": type_}
+                return {"reference": f"#{type_}"}
             return {"reference": f"{type_}/1"}
         if code in _COMPLEX:
             return deepcopy(_COMPLEX[code])
@@ -211,6 +221,13 @@ class Maker:
 
     def _extension(self, node: Node, place: Place) -> Json:
         return Maker(self._profiles, node.profiles("Extension")[0]).instance()
+
+    def _profiled(self, node: Node, code: str) -> Json | None:
+        """Return a value of the profile that a data type has here."""
+        for url in node.profiles(code):
+            if self._profiles.tree(url) is not None:
+                return Maker(self._profiles, url).instance()
+        return None
 
     def _resource(self, node: Node, code: str) -> Json:
         profiles = node.profiles(code)
@@ -220,6 +237,11 @@ class Maker:
 
 
 LOADED: list[Json] = []
+
+
+def aggregation(node: Node) -> list[str]:
+    """Return the places that a reference may lead to, [] for any."""
+    return [mode for each in node.definition.get("type", ()) for mode in each.get("aggregation", ())]
 
 
 def at(value: Any, place: Place) -> Any:
@@ -253,7 +275,7 @@ def _inside(parent: Node, holder: Place, whole: Json) -> Place:
     return (*holder, 0) if isinstance(at(whole, holder), list) else holder
 
 
-#: A slice, and the paths that tell it from the others.
+#: A slice, and the paths that tell it from the others by their content.
 Around = tuple[tuple[Node, tuple[str, ...]], ...]
 
 
@@ -262,7 +284,7 @@ def _pairs(node: Node, around: Around) -> Iterator[tuple[Node, Node, Around]]:
         yield node, child, around
         yield from _pairs(child, around)
         given = (child.definition.get("slicing") or {}).get("discriminator") or [{"path": "url"}]
-        paths = tuple(each["path"] for each in given)
+        paths = tuple(each["path"] for each in given if each.get("type") != "type")
         for each in child.slices:
             inner = (*around, (each, paths))
             yield node, each, inner
@@ -372,6 +394,8 @@ def _of_value(maker: Maker, parent: Node, child: Node, place: Place, whole: Json
     ):
         yield from _other_type(maker, parent, child, place, whole)
     targets = child.profiles("Reference", "targetProfile")
+    if aggregation(child) == ["contained"]:
+        yield Mutant(f"{child.id}#aggregation", _put(whole, first, {"reference": "http://example.org/x"}))
     known = [CORE + t for t in ("Resource",)]
     if targets and "Reference" in child.codes and not set(targets) & set(known) and isinstance(held, dict):
         said = [u for t in before.get("type", ()) for u in t.get("targetProfile", ())]

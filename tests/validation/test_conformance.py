@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from fhir_dmp import definitions
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.resource import Json, parse
+from fhir_dmp.validation.base import DEFINITIONS
 from fhir_dmp.validation.conformance import Profiles, judge
 from fhir_dmp.validation.snapshot import with_snapshot
 from tests import samples
@@ -200,3 +202,62 @@ def test_a_differential_that_names_nothing_is_told_and_breaks_nothing() -> None:
     (found,) = judge({"resourceType": "Patient"}, profile({"id": "Patient.nose", "path": "Patient.nose"}), (X,))
     assert (found.severity, found.code) == ("warning", "not-supported")
     assert "nose" in found.diagnostics
+
+
+def _named(definition: Json) -> Iterator[tuple[str, str]]:
+    """Yield (kind, canonical) of everything that a StructureDefinition names."""
+    yield "baseDefinition", definition["baseDefinition"]
+    for element in (*definition["differential"]["element"], *definition["snapshot"]["element"]):
+        for type_ in element.get("type", ()):
+            yield from (("profile", url) for url in type_.get("profile", ()))
+            yield from (("targetProfile", url) for url in type_.get("targetProfile", ()))
+        if "valueSet" in element.get("binding", {}):
+            yield "valueSet", element["binding"]["valueSet"]
+
+
+STRUCTURE_DEFINITIONS = [each for each in OWN if each["resourceType"] == "StructureDefinition"]
+#: Definitions of R4 that are no type: a profile of Quantity that R4 itself uses.
+_OF_R4 = {"http://hl7.org/fhir/StructureDefinition/SimpleQuantity"}
+_BOUND_BY_R4 = {valueset for _, valueset in definitions.load_json(DEFINITIONS)["bindings"].values()}
+
+
+@pytest.mark.parametrize("definition", STRUCTURE_DEFINITIONS, ids=lambda each: each["id"])
+def test_everything_that_a_profile_names_is_in_the_package_or_in_r4(definition: Json) -> None:
+    published = {each["url"] for each in OWN} | _OF_R4
+    missing = []
+    for kind, canonical in _named(definition):
+        url = canonical.partition("|")[0]
+        core = BASE.structures.get(url.removeprefix("http://hl7.org/fhir/StructureDefinition/")) is not None
+        coded = kind == "valueSet" and (url in _BOUND_BY_R4 or PROFILES.contains(url, None, "x") is not None)
+        if not (url in published or core or coded):
+            missing.append((kind, url))
+    assert missing == []
+
+
+@pytest.mark.parametrize("definition", STRUCTURE_DEFINITIONS, ids=lambda each: each["id"])
+def test_a_differential_stands_in_the_order_of_its_snapshot(definition: Json) -> None:
+    places = {element["id"]: index for index, element in enumerate(definition["snapshot"]["element"])}
+    order = [places[element["id"]] for element in definition["differential"]["element"]]
+    assert order == sorted(order)  # run scripts/derive-snapshots
+
+
+@pytest.mark.parametrize("definition", STRUCTURE_DEFINITIONS, ids=lambda each: each["id"])
+def test_every_element_of_a_snapshot_has_a_type_or_refers_to_another(definition: Json) -> None:
+    bare = [
+        element["id"]
+        for element in definition["snapshot"]["element"][1:]
+        if not element.get("type") and "contentReference" not in element
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("definition", STRUCTURE_DEFINITIONS, ids=lambda each: each["id"])
+def test_a_differential_names_a_slice_before_what_is_inside_it(definition: Json) -> None:
+    named: set[str] = set()
+    missing = []
+    for element in definition["differential"]["element"]:
+        steps = element["id"].split(".")
+        named.add(element["id"])
+        around = {".".join(steps[: index + 1]) for index, step in enumerate(steps) if ":" in step}
+        missing += sorted(around - named)
+    assert missing == []

@@ -55,9 +55,13 @@ def test_every_broken_statement_of_a_profile_is_caught_by_its_rule(url: str) -> 
 def completed(value: Json, url: str) -> Json:
     """Add what constraints in FHIRPath want, which no snapshot tells in data."""
     kind = url.rpartition("IHE.BasicAudit.")[2].removeprefix("Patient")
-    if "BasicAudit" in url:
+    if "PrivacyDisclosure" in kind:
+        value["subtype"] = [{"system": "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "code": "disclose"}]
+    elif kind in ("Create", "Read", "Update", "Delete", "Query"):
         code = {"Query": "search-type"}.get(kind, kind.lower())
         value["subtype"] = [{"system": "http://hl7.org/fhir/restful-interaction", "code": code}]
+    if "BasicAudit" in url:
+        value["source"] = {"observer": value["agent"][0].get("who", {"display": "x"})}
     if value.get("resourceType") == "Observation":
         for component in value.get("component", ()):
             if not any(name.startswith("value") for name in component):
@@ -116,6 +120,10 @@ def _measured_nothing(value: Json) -> None:
 
 #: Each constraint in FHIRPath that our profiles state -> what breaks it and nothing else of its element.
 BREAKS: dict[str, Callable[[Json], None]] = {
+    "balp-disclosure": _event,
+    "val-audit-source": lambda value: value["source"].update(observer={"display": "y"}),
+    "mhd-startswithoid": lambda value: value.update(value=mutants.UUID),
+    "mhd-startswithuuid": lambda value: value.update(value=mutants.OID),
     "balp-create": _event,
     "balp-read": _event,
     "balp-update": _event,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from fhir_dmp.errors import Issue
+from fhir_dmp.errors import Coding, Issue
 from fhir_dmp.fhir.resource import Json, parse
 from fhir_dmp.validation.validate import errors_in, validate
 from tests.structures import PDSM_EXAMPLES, R4_EXAMPLES, STRUCTURES, resources
@@ -72,6 +72,7 @@ def test_an_empty_array_is_refused_with_its_place() -> None:
         diagnostics="An array must not be empty; leave the element out instead.",
         severity="error",
         expression=("Patient.name[0].given",),
+        details=(Coding("http://hl7.org/fhir/StructureDefinition/Patient", "Patient.name.given#type"),),
     )
 
 
@@ -350,3 +351,28 @@ def test_nested_resources_are_judged_where_they_stand() -> None:
     assert found(bundle) == [("code-invalid", "Bundle.entry[0].resource.gender")]
     parameters = {"resourceType": "Parameters", "parameter": [{"name": "p", "resource": {"resourceType": "Nope"}}]}
     assert found(parameters) == [("structure", "Parameters.parameter[0].resource")]
+
+
+@pytest.mark.parametrize(
+    ("resource", "type_", "rule"),
+    [
+        (patient(birthDate=["2024"]), "Patient", "Patient.birthDate#max"),
+        (patient(gender="M"), "Patient", "Patient.gender#binding"),
+        (patient(nickname="x"), "Patient", "Patient.nickname#element"),
+        (
+            patient(identifier=[{"period": {"start": "2024-02", "end": "2024-01"}}]),
+            "Patient",
+            "Patient.identifier.period#per-1",
+        ),
+        (patient(contained=[{"resourceType": "Device", "id": "a"}]), "Patient", "Patient.contained#dom-3"),
+        (patient(contained=[{"resourceType": "Device", "id": "a", "status": "x"}]), "Device", "Device.status#binding"),
+        (
+            {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": {"resourceType": "Observation"}}]},
+            "Observation",
+            "Observation.code#min",
+        ),
+    ],
+)
+def test_an_issue_names_the_rule_of_r4_and_the_type_that_states_it(resource: Json, type_: str, rule: str) -> None:
+    told = {(coding.system, coding.code) for issue in validate(resource, STRUCTURES) for coding in issue.details}
+    assert (f"http://hl7.org/fhir/StructureDefinition/{type_}", rule) in told

@@ -14,7 +14,9 @@ from fhir_dmp.cda.datatypes import pair_of
 from fhir_dmp.cda.from_fhir import from_fhir
 from fhir_dmp.cda.header import Header, read_header
 from fhir_dmp.cda.metadata import document_reference
-from fhir_dmp.errors import BadRequest, Forbidden, TooLarge
+from fhir_dmp.errors import BadRequest, Forbidden, Issue, TooLarge
+from fhir_dmp.fhir.elements import codings_of
+from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import record
 from fhir_dmp.interactions.exchange import Answer, Call
@@ -41,7 +43,13 @@ def generate_metadata(call: Call, services: Services) -> Answer:
     else:
         found = _of_cda(sent_cda(call, services), services)
     record.keep(services, record.record(call, "operation", services, what=["$generate-metadata"]))
-    return Answer(body=dump(found))
+    known = services.documents.codes
+    if any(known.class_of(system, code) for system, code in codings_of(found["type"])):
+        return Answer(body=dump(found))
+    text = "The type of the document is not in the table of document types: it is read as a report (class 10)."
+    outcome = operation_outcome([Issue("code-invalid", text, "warning", ("DocumentReference.type",))])
+    parameters = [{"name": "return", "resource": found}, {"name": "outcome", "resource": outcome}]
+    return Answer(body=dump({"resourceType": "Parameters", "parameter": parameters}))
 
 
 def _of_cda(data: bytes, services: Services) -> Json:
@@ -72,4 +80,6 @@ def _reference(header: Header, attachment: Json, services: Services) -> Json:
     if named is None:
         raise BadRequest("The document names no patient.", code="required", expression="recordTarget.patientRole.id")
     subject = {"identifier": {"system": named[0], "value": named[1]}}
-    return document_reference(header, subject, attachment, services.documents.codes, services.zone)
+    found = document_reference(header, subject, attachment, services.documents.codes, services.zone)
+    # The profile wants the URL of the content, which only a publication gives: this is not yet what it describes.
+    return {name: part for name, part in found.items() if name != "meta"}

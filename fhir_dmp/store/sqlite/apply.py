@@ -21,6 +21,9 @@ _CURRENT = "SELECT pk, v, d FROM res WHERE type = ? AND id = ?"
 _INDEXED = "SELECT t.terms, r.u FROM trm t CROSS JOIN res r ON r.pk = t.pk WHERE t.pk = ?"
 _INSERT_RES = "INSERT INTO res (type, id, v, u, s, d, method, date, pat, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RES = "UPDATE res SET v = ?, u = ?, s = ?, d = ?, method = ?, date = ?, pat = ?, blob = ? WHERE pk = ?"
+_INSERT_TERMS = "INSERT INTO trm (pk, terms, ord, sealed) VALUES (?, ?, ?, ?)"
+#: Replaces the columns of ReadyWrite.terms_row.
+UPDATE_TERMS = "UPDATE trm SET terms = ?, ord = ?, sealed = ? WHERE pk = ?"
 _KEEP_OLD = (
     "INSERT INTO hist (s, pk, v, type, u, until, d, method, pat, blob, body) "
     "SELECT r.s, r.pk, r.v, r.type, r.u, ?, r.d, r.method, r.pat, r.blob, o.body "
@@ -69,6 +72,7 @@ def _less(left: IndexRows, right: IndexRows) -> IndexRows:
         left.spans - right.spans,
         left.strings - right.strings,
         "" if left.text == right.text else left.text,
+        left.facet,
     )
 
 
@@ -76,7 +80,7 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
     con.executemany("DELETE FROM tok WHERE k = ? AND pk = ?", sorted((k, pk) for pk, row in rows for k in row.toks))
     con.executemany(
         "DELETE FROM tl WHERE k = ? AND date = ? AND pk = ?",
-        [(k, date, pk) for pk, row in rows for k, date, _ in row.timelines],
+        [(k, date, pk) for pk, row in rows for k, date, _, _ in row.timelines],
     )
     con.executemany(
         "DELETE FROM span WHERE pk = ? AND k = ? AND w = ? AND lo = ? AND hi = ?",
@@ -93,10 +97,18 @@ def _delete(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> N
 
 def _insert(con: sqlite3.Connection, rows: Sequence[tuple[int, IndexRows]]) -> None:
     insert_all(con, "tok (k, pk)", sorted((k, pk) for pk, row in rows for k in row.toks))
-    insert_all(con, "tl (k, date, pk, u)", [(k, date, pk, u) for pk, row in rows for k, date, u in row.timelines])
+    timelines = [(k, date, pk, u, a) for pk, row in rows for k, date, u, a in row.timelines]
+    if timelines:
+        insert_facets(con, (row for _, row in rows))
+        insert_all(con, "tl (k, date, pk, u, a)", timelines)
     insert_all(con, "span (pk, k, w, lo, hi)", [(pk, *span) for pk, row in rows for span in row.spans])
     insert_all(con, "str (pk, k, text)", [(pk, *string) for pk, row in rows for string in row.strings])
     insert_all(con, "fts (rowid, text)", [(pk, row.text) for pk, row in rows if row.text])
+
+
+def insert_facets(con: sqlite3.Connection, rows: Iterable[IndexRows]) -> None:
+    """Store the sets that timelines name; a set that is there already is the same one."""
+    con.executemany("INSERT OR IGNORE INTO facet (a, keys) VALUES (?, ?)", {row.facet for row in rows if row.facet})
 
 
 def insert_all(con: sqlite3.Connection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
@@ -192,7 +204,7 @@ class Applier:
             pk = con.execute(_INSERT_RES, (write.type, write.id, *values)).lastrowid
             assert pk is not None
             con.execute("INSERT INTO doc (pk, body) VALUES (?, ?)", (pk, ready.body))
-            con.execute("INSERT INTO trm (pk, terms, ord) VALUES (?, ?, ?)", (pk, ready.terms, ready.order))
+            con.execute(_INSERT_TERMS, (pk, *ready.terms_row))
             index.replace(con, pk, NO_ROWS, ready.rows)
             self._take(write.terms.uniques, pk, deleted=write.deleted)
         else:
@@ -200,7 +212,7 @@ class Applier:
             self._supersede(ready, pk, old_deleted=bool(row[2]), index=index)
             con.execute(_UPDATE_RES, (*values, pk))
             con.execute("UPDATE doc SET body = ? WHERE pk = ?", (ready.body, pk))
-            con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
+            con.execute(UPDATE_TERMS, (*ready.terms_row, pk))
         return written(ready.write, self.sequence)
 
     def _supersede(self, ready: ReadyWrite, pk: int, *, old_deleted: bool, index: IndexChange) -> None:

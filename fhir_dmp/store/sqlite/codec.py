@@ -8,6 +8,7 @@ fall together. The upper bits of a token's key come from its value alone: `ident
 from __future__ import annotations
 
 import hashlib
+import struct
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +28,13 @@ _LEVEL = 1
 
 #: Parameters whose tokens name the patient: their postings are timelines, in order of date.
 _PATIENT_PARAMS = frozenset(("patient", "subject", "patient.identifier", "subject.identifier"))
+
+#: Parameters that narrow a patient's resources, above all those of the access decision: their tokens are kept beside
+#: the timelines, as one set for each resource (docs/adr/0080). Few values, or the same ones again and again.
+_FACETS = frozenset(
+    ("status", "type", "category", "security-label", "security-label.unknown", "isArchived", "author",
+     "author.identifier", "author.organization.identifier", "authenticator", "authenticator.identifier")
+)  # fmt: skip
 
 #: Widths of spans are sorted into classes, so that a bound on `hi` is also a bound on `lo` (see spans.py).
 WIDTHS: tuple[float, ...] = (1.0, 1e3, 6.1e4, 8.7e7, 2.7e9, 3.2e10, 1e12)
@@ -90,6 +98,15 @@ def names_patient(token: str) -> bool:
     return param in _PATIENT_PARAMS and value != "0"
 
 
+def is_facet(token: str) -> bool:
+    """Say whether this token is of a facet (timeline.py).
+
+    >>> is_facet("type=c:1"), is_facet("identifier=c:1")
+    (True, False)
+    """
+    return token.partition("=")[0] in _FACETS
+
+
 def value_of(token: str) -> str:
     """Return what is left of a token without its parameter, kind and system.
 
@@ -125,18 +142,34 @@ def index_word(column: str, word: str) -> str:
     return column + word.translate(_ESCAPES)
 
 
+#: A set of facet keys: the hash of the set, and the packed keys.
+Facet = tuple[int, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class IndexRows:
-    """The index rows of one version, without its pk."""
+    """The index rows of one version, without its pk. facet: the set of keys that its timelines name, None without."""
 
     toks: frozenset[int]
-    timelines: frozenset[tuple[int, SortValue, int]]
+    timelines: frozenset[tuple[int, SortValue, int, int]]
     spans: frozenset[tuple[int, int, float, float]]
     strings: frozenset[tuple[int, str]]
     text: str
+    facet: Facet | None = None
 
 
 NO_ROWS = IndexRows(frozenset(), frozenset(), frozenset(), frozenset(), "")
+
+
+def pack_keys(keys: Iterable[int]) -> bytes:
+    """Return a set of hashes as stored bytes, in order."""
+    found = sorted(keys)
+    return struct.pack(f">{len(found)}q", *found)
+
+
+def unpack_keys(data: bytes) -> frozenset[int]:
+    """Return the hashes of stored bytes."""
+    return frozenset(struct.unpack(f">{len(data) // 8}q", data))
 
 
 def indexed_type(type_: str, deleted: bool) -> str:
@@ -173,20 +206,29 @@ class Codec:
         """Return the index rows of a version; `type_` is the indexed type."""
         key = self.key
         date = sort_date(terms)
-        toks, timelines = set(), set()
+        toks: set[int] = set()
+        patients: set[int] = set()
+        keys: set[int] = set()
         for token in terms.tokens:
             hashed, dated = self.token(type_, token)
-            if dated:
-                timelines.add((hashed, date, updated_ms))
-            else:
-                toks.add(hashed)
+            (patients if dated else toks).add(hashed)
+            if is_facet(token):
+                keys.add(hashed)
+        facet = self._facet(keys) if patients else None
         return IndexRows(
             frozenset(toks),
-            frozenset(timelines),
+            frozenset((k, date, updated_ms, facet[0]) for k in patients) if facet else frozenset(),
             frozenset((key(type_, p), width_class(lo, hi), whole(lo), whole(hi)) for p, lo, hi in terms.spans),
             frozenset((key(type_, param), text) for param, text in terms.strings),
             " ".join(self._words(type_, terms.words)),
+            facet,
         )
+
+    def _facet(self, keys: Iterable[int]) -> Facet:
+        packed = pack_keys(keys)
+        state = self._seed.copy()
+        state.update(packed)
+        return int.from_bytes(state.digest(), "big") >> 1, packed
 
     def _words(self, type_: str, words: Iterable[tuple[str, str]]) -> Iterable[str]:
         found: dict[str, None] = {}

@@ -26,9 +26,13 @@ from fhir_dmp.search.query import (
     Words,
 )
 from fhir_dmp.store.sqlite.conditions import Scope, full_text, json_list, split_keys, text_condition
+from fhir_dmp.store.sqlite.facets import Facets
 from fhir_dmp.store.sqlite.spans import condition, lo_range, ranges
 
 UNKNOWN = 10**9
+_FEWEST = 4
+#: Timelines above this are left to the general way, which can stop early (timeline.py).
+LONGEST_TIMELINE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,37 +189,63 @@ def conjuncts(node: Node) -> list[Node]:
     return [] if isinstance(node, Everything) else [node]
 
 
+def _needed(parts: list[Node]) -> list[Node]:
+    """Leave out what another part says already: a patient by one name or another, beside the patient by the one."""
+    terms = {part.key for part in parts if isinstance(part, Term)}
+    if not terms:
+        return parts
+    return [part for part in parts if not (isinstance(part, AnyTerm) and not terms.isdisjoint(part.keys))]
+
+
 class Chooser:
     """Compares the conditions of searches on one file."""
 
     def __init__(self, tuning: Tuning = TUNING) -> None:
         self.tuning = tuning
+        self.facets = Facets()
         self._sizes = Sizes()
 
-    def choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
-        """Count the rows of each condition, up to a bound, and choose."""
-        parts = conjuncts(node)
+    def choose(self, con: sqlite3.Connection, node: Node, scope: Scope, *, ordered: bool = True) -> Choice:
+        """Count the rows of each condition, up to a bound, and choose. ordered: a page in some order is wanted."""
+        parts = _needed(conjuncts(node))
         if any(isinstance(part, Nothing) for part in parts):
             return Choice(None, (), nothing=True)
-        drivers = [driver for part in parts if (driver := driver_of(part, scope)) is not None]
+        drivers = self._drivers(con, parts, scope)
         undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
         if not drivers:
             return Choice(None, tuple(undriven))
-        best, *others = self._compared(con, drivers)
+        best, *others = self._compared(con, drivers) if ordered or len(drivers) > 1 else drivers
         rest = [] if best.exact else [best.node]
         rest += [other.node for other in others]
         selective = best.estimate < self.tuning.many
         return Choice(best, (*rest, *undriven), nothing=best.estimate == 0, selective=selective)
 
+    def _drivers(self, con: sqlite3.Connection, parts: Sequence[Node], scope: Scope) -> list[Driver]:
+        """Return what a search may start from.
+
+        The rows of a timeline tell by themselves what sets of tokens tell (facets.py): beside one that is not too long,
+        nothing is gained by starting from that.
+        """
+        timeline = next((part for part in parts if isinstance(part, Term) and scope.token(part.key)[1]), None)
+        if timeline is not None and (driver := driver_of(timeline, scope)) is not None:
+            counted = self._counted(con, driver, self.tuning.many)
+            if counted.estimate < min(LONGEST_TIMELINE, self.tuning.many):
+                others = [part for part in parts if part is not timeline and self.facets.test(part, scope) is None]
+                return [counted, *(other for part in others if (other := driver_of(part, scope)) is not None)]
+        return [driver for part in parts if (driver := driver_of(part, scope)) is not None]
+
     def _compared(self, con: sqlite3.Connection, drivers: list[Driver]) -> list[Driver]:
         """Return the drivers, counted as far as needed to know which yields the fewest rows; that one first."""
         # A patient has few documents beside what is stored: counting these first bounds all other counts.
-        drivers = sorted(drivers, key=lambda driver: not driver.dated)
+        drivers = sorted(drivers, key=lambda driver: (not driver.dated, driver.estimate))
         few, many = self.tuning.few, self.tuning.many
         for bound in (many,) if drivers[0].dated else (few, many):
-            least, counted = bound, []
+            least = bound
+            counted: list[Driver] = []
             for driver in drivers:
-                counted.append(self._counted(con, driver, least))
+                # A resource or two that are named: they are probed sooner than another condition is counted.
+                named = bool(counted) and isinstance(counted[0].node, Ids) and least <= _FEWEST
+                counted.append(driver if named else self._counted(con, driver, least))
                 least = min(least, max(counted[-1].estimate, 1))
             drivers = sorted(counted, key=lambda driver: driver.estimate)
             if drivers[0].estimate < bound:
@@ -223,7 +253,7 @@ class Chooser:
         return drivers
 
     def _counted(self, con: sqlite3.Connection, driver: Driver, bound: int) -> Driver:
-        if not driver.countable or driver.estimate < self.tuning.few:
+        if not driver.countable or driver.estimate < (self.tuning.many if driver.dated else self.tuning.few):
             return driver
         posting = driver.params[0] if driver.rows == "tok d" else None
         if isinstance(posting, int) and (size := self._sizes.known(posting)) >= 2 * bound:

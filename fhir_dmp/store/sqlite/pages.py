@@ -11,7 +11,7 @@ from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.store.sqlite import select, timeline, versions
 from fhir_dmp.store.sqlite.codec import Codec
 from fhir_dmp.store.sqlite.conditions import Scope
-from fhir_dmp.store.sqlite.drivers import Choice, Chooser, Tuning
+from fhir_dmp.store.sqlite.drivers import Chooser
 from fhir_dmp.store.sqlite.select import Row, place_of
 
 #: A row and its type.
@@ -34,24 +34,25 @@ def page(
     total = 0
     for type_ in dict.fromkeys(search.types):
         scope = Scope(codec, type_)
-        rows, counted = _of_type(con, search, scope, chooser.choose(con, node_of(type_), scope), chooser.tuning)
+        rows, counted = _of_type(con, search, scope, chooser, node_of(type_))
         found += [(type_, row) for row in rows]
         total += counted
     return _cut(con, search, found, bound, total)
 
 
 def _of_type(
-    con: sqlite3.Connection, search: Search, scope: Scope, choice: Choice, tuning: Tuning
+    con: sqlite3.Connection, search: Search, scope: Scope, chooser: Chooser, node: Node
 ) -> tuple[list[Row], int]:
     """Return the rows of one type in the order they were asked for, one more than the page holds, and their total."""
+    choice = chooser.choose(con, node, scope)
     if not choice.nothing and timeline.serves(search, choice):
-        return timeline.first(con, search, scope, choice)
+        return timeline.first(con, search, scope, choice, chooser.facets)
     limit = search.count + 1 if search.count > 0 else 0
     first = limit > 0 and search.after is None and search.before is None
     everything = False
     if search.total and first and choice.selective and choice.driver is not None:
         everything = choice.driver.estimate <= _AT_ONCE
-    rows = select.page(con, search, scope, choice, max(limit, _AT_ONCE + 1) if everything else limit, tuning)
+    rows = select.page(con, search, scope, choice, max(limit, _AT_ONCE + 1) if everything else limit, chooser.tuning)
     if not search.total:
         return rows, 0
     if everything or (first and len(rows) < limit):

@@ -12,7 +12,7 @@ import sqlite3
 from fhir_dmp.errors import ConfigurationError, Problem
 
 #: PRAGMA user_version of a file that this release writes.
-VERSION = 3
+VERSION = 5
 
 #: Stands for "no date": below every date, hence last when newest come first.
 NO_DATE = -(2**63)
@@ -108,8 +108,20 @@ CREATE INDEX outbox_due ON outbox (due, seq) WHERE done IS NULL;
 CREATE INDEX outbox_pat ON outbox (pat, seq);
 """
 
+_V4 = """
+-- The tokens by which a patient's resources are narrowed (codec.py), once for each set of them: keys are their hashes,
+-- a the hash of the set. Rows of timelines from before have none, until `reindex`.
+CREATE TABLE facet (a INTEGER PRIMARY KEY, keys BLOB NOT NULL);
+ALTER TABLE tl ADD COLUMN a INTEGER;
+"""
+
+_V5 = """
+-- What an encrypted store keeps beside the terms; no other reads it.
+ALTER TABLE trm ADD COLUMN sealed BLOB;
+"""
+
 #: The statements that lead from each version to the next; index 0 makes an empty file a store.
-_STEPS = (_V1, _V2, _V3)
+_STEPS = (_V1, _V2, _V3, _V4, _V5)
 
 
 def migrate(con: sqlite3.Connection) -> int:

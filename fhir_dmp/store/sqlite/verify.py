@@ -15,7 +15,7 @@ from itertools import pairwise
 from fhir_dmp.ports import Version
 from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.sqlite import versions
-from fhir_dmp.store.sqlite.codec import Codec, IndexRows, indexed_type, sort_date, unpack_terms
+from fhir_dmp.store.sqlite.codec import Codec, Facet, IndexRows, indexed_type, sort_date, unpack_terms
 from fhir_dmp.store.sqlite.prepare import order_of
 
 _ROWS = (
@@ -84,6 +84,8 @@ def _resource(check: _Check, one: _Resource) -> Iterator[str]:
         yield f"{one}: sort values or patient differ from the terms"
     rows = check.codec.rows(indexed_type(one.type, bool(one.d)), stored, one.u)
     yield from (f"{one}: {table} lacks an index row" for table in _missing(check, one.pk, rows))
+    if rows.facet is not None and not _has_facet(con, one.pk, rows, rows.facet):
+        yield f"{one}: the set of tokens that its timelines name is missing"
     for unique in () if one.d else dict.fromkeys(stored.uniques):
         check.expected["uq"] += 1
         if con.execute("SELECT 1 FROM uq WHERE key = ? AND pk = ?", (unique, one.pk)).fetchone() is None:
@@ -91,10 +93,20 @@ def _resource(check: _Check, one: _Resource) -> Iterator[str]:
     yield from _history(con, one)
 
 
+def _has_facet(con: sqlite3.Connection, pk: int, rows: IndexRows, facet: Facet) -> bool:
+    """Say whether the set is stored as it is computed; timelines that name none yet (before `reindex`) need none."""
+    if con.execute("SELECT 1 FROM facet WHERE a = ? AND keys = ?", facet).fetchone() is not None:
+        return True
+    named = "SELECT 1 FROM tl WHERE k = ? AND date = ? AND pk = ? AND a IS NOT NULL"
+    return all(con.execute(named, (k, date, pk)).fetchone() is None for k, date, _, _ in rows.timelines)
+
+
 def _missing(check: _Check, pk: int, rows: IndexRows) -> Iterator[str]:
     expected: dict[str, list[tuple[object, ...]]] = {
         "tok WHERE k = ? AND pk = ?": [(k, pk) for k in rows.toks],
-        "tl WHERE k = ? AND date = ? AND u = ? AND pk = ?": [(*timeline, pk) for timeline in rows.timelines],
+        "tl WHERE k = ? AND date = ? AND u = ? AND ifnull(a, ?4) = ?4 AND pk = ?5": [
+            (*timeline, pk) for timeline in rows.timelines
+        ],
         "span WHERE pk = ? AND k = ? AND w = ? AND lo = ? AND hi = ?": [(pk, *span) for span in rows.spans],
         "str WHERE pk = ? AND k = ? AND text = ?": [(pk, *string) for string in rows.strings],
         "fts WHERE fts MATCH ? AND rowid = ?": [

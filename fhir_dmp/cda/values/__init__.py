@@ -1,0 +1,1 @@
+"""The data types of CDA and of FHIR, one pair of functions for each. No I/O here."""
