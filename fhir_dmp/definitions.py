@@ -135,4 +135,5 @@ def terminology() -> Packaged:
 def cda_knowledge() -> Knowledge:
     """Return what mappings/ says about CDA; read when the first document asks for it."""
     mappings = [content for folder in ("header", "entries") for _, content in each_json(f"mappings/{folder}")]
-    return load(Codes.load(load_json), mappings, load_json("mappings/cda.json"))
+    value_sets = {name.removesuffix(".json"): content for name, content in each_json("mappings/codes")}
+    return load(Codes.load(load_json), mappings, load_json("mappings/cda.json"), value_sets)

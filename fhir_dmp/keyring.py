@@ -11,11 +11,11 @@ import json
 import os
 import secrets
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from joserfc.jwk import RSAKey
 
@@ -35,10 +35,8 @@ def folder_of(settings: Settings) -> Path:
     """Return where the keys live: as configured, or beside the SQLite file, or var/keys."""
     if settings.security.keys_dir:
         return Path(settings.security.keys_dir)
-    url = urlsplit(settings.store.url)
-    if url.scheme == "sqlite" and len(url.path) > 1:
-        return Path(url.path[1:]).parent / "keys"
-    return Path("var/keys")
+    file = settings.store.file
+    return Path(file).parent / "keys" if file else Path("var/keys")
 
 
 #: Keys of tokens, by purpose: never one key for two.
@@ -73,13 +71,18 @@ class KeyFile:
         return json.dumps({**SigningKeys(self.keys).private(), "uses": dict(self.uses)}).encode()
 
 
+def path_of(folder: Path, purpose: str) -> Path:
+    """Return the file of the keys of a purpose."""
+    return folder / f"{purpose}.jwks.json"
+
+
 def key_file(folder: Path, purpose: str) -> KeyFile:
     """Return the filed keys of a purpose, making one when the folder holds none.
 
     Raises:
         ConfigurationError: the folder cannot be written, or the file is not what this module wrote.
     """
-    path = folder / f"{purpose}.jwks.json"
+    path = path_of(folder, purpose)
     content = _read(path) or _keep(path, _new_jwks)
     try:
         jwks = json.loads(content)
@@ -204,6 +207,72 @@ def checkpoint_keys(folder: Path) -> CheckpointKeys:
         return signing.checkpoint_keys(json.loads(content))
     except ValueError as error:
         raise ConfigurationError(Problem(str(path), str(error), "restore the file")) from error
+
+
+def master_keys(path: Path) -> tuple[tuple[str, bytes], ...]:
+    """Return the master keys of encryption at rest: (key id, bytes), the one that wraps first. Never makes one.
+
+    Raises:
+        ConfigurationError: there is no such file, others may read it, or it is not what this module wrote.
+    """
+    content = _read(path)
+    if content is None:
+        todo = "restore it; for a new store make one with 'fhir-dmp encryption new-key'"
+        raise ConfigurationError(Problem("store.encryption_keys", f"there is no file {path}", todo))
+    try:
+        rows = json.loads(content)["keys"]
+        keys = tuple((str(row["kid"]), _unpadded(row["k"])) for row in rows)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(Problem(str(path), "is no file of master keys", "restore the right file")) from error
+    if not keys or any(len(key) != SECRET_BYTES for _, key in keys) or len(dict(keys)) != len(keys):
+        raise ConfigurationError(Problem(str(path), f"needs different keys of {SECRET_BYTES} bytes", "restore it"))
+    return keys
+
+
+def new_master_keys(path: Path) -> str:
+    """Write a file with a new master key, which must not exist yet; return the key's id.
+
+    Raises:
+        ConfigurationError: it exists, or cannot be written.
+    """
+    kid, key = _new_master()
+    content = _keep(path, lambda: _masters(((kid, key),)))
+    if content != _masters(((kid, key),)):
+        raise ConfigurationError(Problem(str(path), "exists already", "'fhir-dmp encryption rotate' adds a key to it"))
+    return kid
+
+
+def add_master_key(path: Path) -> str:
+    """Add a new master key, which wraps from now on; return its id. The others stay and unwrap.
+
+    Raises:
+        ConfigurationError: the file cannot be used or written.
+    """
+    kid, key = _new_master()
+    _replace(path, _masters(((kid, key), *master_keys(path))))
+    return kid
+
+
+def keep_master_key(path: Path, kid: str) -> None:
+    """Remove every master key but one.
+
+    Raises:
+        ConfigurationError: the file cannot be used or written.
+    """
+    _replace(path, _masters(tuple(pair for pair in master_keys(path) if pair[0] == kid)))
+
+
+def _new_master() -> tuple[str, bytes]:
+    return secrets.token_hex(8), secrets.token_bytes(SECRET_BYTES)
+
+
+def _masters(keys: tuple[tuple[str, bytes], ...]) -> bytes:
+    rows = [{"kty": "oct", "kid": kid, "k": urlsafe_b64encode(key).decode().rstrip("=")} for kid, key in keys]
+    return json.dumps({"keys": rows}).encode()
+
+
+def _unpadded(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def rotate_checkpoint_key(folder: Path) -> CheckpointKeys:

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import orjson
 
@@ -103,7 +103,7 @@ def _of_archive(path: Path) -> Iterator[tuple[str, Any]]:
                 if held is not None:
                     yield from _parsed(member.name.removeprefix("package/"), held.read())
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise BadRequest(f"{path.name} is no package: a gzipped tar was expected ({error}).") from error
+        raise BadRequest(f"{path.name} is no package: a .tgz was expected.") from error
 
 
 class _Gunzipped(gzip.GzipFile):
@@ -198,8 +198,8 @@ def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
-def write_package(path: Path, about: Json, resources: Iterable[Json]) -> int:
-    """Write a package file; the same content gives the same bytes. Return how many resources it holds."""
+def write_package(file: IO[bytes], about: Json, resources: Iterable[Json]) -> int:
+    """Write a package to a file; the same content gives the same bytes. Return how many resources it holds."""
     files = {"package.json": orjson.dumps(about, option=orjson.OPT_INDENT_2)}
     listed = []
     for each in resources:
@@ -208,8 +208,7 @@ def write_package(path: Path, about: Json, resources: Iterable[Json]) -> int:
         kept = ("resourceType", "id", "url", "version", "kind", "type", "supplements", "content", "derivation")
         listed.append({"filename": name, **{key: each[key] for key in kept if key in each}})
     files[".index.json"] = orjson.dumps({"index-version": 2, "files": listed}, option=orjson.OPT_INDENT_2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+    with tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
         for name, body in sorted(files.items()):
             entry = tarfile.TarInfo(f"package/{name}")
             entry.size = len(body)

@@ -24,6 +24,7 @@ from fhir_dmp.settings import Settings
 from fhir_dmp.terminology.aliases import PROFESSION
 
 from . import samples
+from .outputs import check
 
 Json = dict[str, Any]
 
@@ -124,15 +125,19 @@ def _names(headers: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass
 class World:
-    """A running server, its clock and its people."""
+    """A running server, its clock and its people. judged: every FHIR body that it answers must be valid."""
 
     services: Wired
     clock: FixedClock
     app: Any = None
     patients: dict[str, str] = field(default_factory=dict)
+    judged: bool = True
 
     def __post_init__(self) -> None:
         self.app = application(self.services)
+        rules = self.services.settings.validation
+        # What clients may store wrong comes back wrong.
+        self.judged &= rules.mode == "enforce" and not rules.types
 
     def request(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> Response:
         """Send one request through WSGI."""
@@ -173,7 +178,10 @@ class World:
             close = getattr(chunks, "close", None)
             if close:
                 close()
-        return Response(started[0], started[1], content, started[2])
+        answer = Response(started[0], started[1], content, started[2])
+        if self.judged:
+            check(f"{method} {target}", answer.headers, answer.body, self.services)
+        return answer
 
     # --- people ------------------------------------------------------------------------------------------------------
 

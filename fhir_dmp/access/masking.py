@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Set
 from typing import Any
 
@@ -10,7 +11,21 @@ from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.visibility import HIDEABLE
 
 DATA_ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_NAMES = "|".join(sorted(HIDEABLE)).encode()
+#: A stored body without it refers to nothing that may be hidden, and needs no parsing.
+_SUSPECT = re.compile(rb'"reference":"[^"]{0,2048}?(?:%s)/' % _NAMES)
+#: Attachments too, but for those of a document itself: who sees the document sees its contents.
+_ATTACHED = re.compile(rb'"url":"[^"]{0,2048}?(?:Binary|Bundle)/')
 _MASKED: Json = {"extension": [{"url": DATA_ABSENT, "valueCode": "masked"}]}
+
+
+def may_name_hidden(type_: str, body: bytes) -> bool:
+    """Say whether a stored body may refer to, or attach, something that is hidden from some callers."""
+    if type_ == "Bundle":
+        return False  # a document as it was signed: what it says belongs to it
+    if _SUSPECT.search(body) is not None:
+        return True
+    return type_ != "DocumentReference" and _ATTACHED.search(body) is not None
 
 
 def references_to_check(resource: Json) -> tuple[str, ...]:

@@ -189,8 +189,10 @@ def _entities(record: AuditRecord, kind: EventKind) -> Iterator[Json]:
             data["detail"] = details
         yield data
     if record.query is not None:
+        # In the patterns of reads and writes, whatever is a system object is data; a question beside it is none.
+        typed = {} if record.what and kind.profile != "Query" else {"type": _SYSTEM_OBJECT}
         yield {
-            "type": _SYSTEM_OBJECT,
+            **typed,
             "role": _QUERY,
             "query": b64encode(record.query.encode("utf-8", "replace")).decode("ascii"),
         }

@@ -23,6 +23,7 @@ from fhir_dmp.bootstrap.choices import (
     providers,
     public_urls,
     refuse_development_switches,
+    scanner,
     switched_off,
     witness_of,
     zone_of,
@@ -249,6 +250,7 @@ def build(settings: Settings, *, store: ResourceStore | None = None, clock: Cloc
         cda=definitions.cda_knowledge,
         started_ms=ticking.now_ms(),
         read_pdf=reader(settings.documents.content_search_ms / 1000) if settings.documents.content_search_ms else None,
+        scanner=scanner(settings.documents.scanner_url),
         oauth_uris=tuple(oauth_uris(issuer)),
         story=Story(definitions.read("audit/story.toml")),
         messages=messages(definitions.read("notices/messages.toml"), settings.notices.portal_url, zone),
@@ -262,7 +264,8 @@ def _unwitnessed(seal: Seal) -> None:
 
 def publish_definitions(services: Wired) -> int:
     """Store the conformance resources of the release; return how many changed."""
-    return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
+    released = (content for folder in PUBLISHED for _, content in definitions.each_json(folder))
+    return publish((*released, *services.terminology.national()), services)
 
 
 def demo_accounts() -> list[str]:

@@ -13,7 +13,7 @@ from fhir_dmp.documents.rules import Rules as DocumentRules
 from fhir_dmp.errors import ConfigurationError, Problem
 from fhir_dmp.fhir.structure import Structures
 from fhir_dmp.patients.ins import InsRules
-from fhir_dmp.ports import Clock, IdentityProvider
+from fhir_dmp.ports import Clock, IdentityProvider, Scanner
 from fhir_dmp.settings import Settings
 from fhir_dmp.terminology.codes import Codes
 
@@ -41,11 +41,10 @@ def witness_of(settings: Settings, *, given: bool = False) -> Path | None:
     """Return the file that keeps checkpoints outside of the store; given: the store is not that of the settings."""
     if settings.audit.checkpoints:
         return Path(settings.audit.checkpoints)
-    scheme, _, rest = settings.store.url.partition(":")
-    if given or scheme == "memory":
+    if given or settings.store.url.startswith("memory:"):
         return None
-    if scheme == "sqlite":
-        path = Path(rest.removeprefix("///"))
+    if settings.store.file:
+        path = Path(settings.store.file)
         return path.with_name(path.name + "-checkpoints.jsonl")
     return keyring.folder_of(settings) / f"checkpoints-{urlsplit(settings.store.url).path.strip('/') or 'dmp'}.jsonl"
 
@@ -61,6 +60,19 @@ def providers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
         if given["discovery_url"]:
             found[name] = OpenIdProvider(Relation(name, **given), clock)
     return found
+
+
+def scanner(url: str) -> Scanner | None:
+    """Return the virus scanner that is configured.
+
+    Raises:
+        ConfigurationError: not the URL of one.
+    """
+    if not url:
+        return None
+    from fhir_dmp.upstream.clamd import clamd_of
+
+    return clamd_of(url)
 
 
 def document_rules(settings: Settings, base: str, ins: InsRules) -> DocumentRules:

@@ -7,7 +7,7 @@ from datetime import tzinfo
 
 from fhir_dmp.cda.datatypes import instant
 from fhir_dmp.cda.elements import first, make, name_of, tag
-from fhir_dmp.cda.party_elements import organization_element, role_element
+from fhir_dmp.cda.party_elements import SETTING_SET, organization_element, role_element
 from fhir_dmp.cda.places import EXTENSIONS
 from fhir_dmp.cda.values.concepts import concept_element
 from fhir_dmp.cda.values.moments import back
@@ -120,7 +120,7 @@ def _main_act(document: Element, composition: Json, created: Element | None, wri
             organization = make("representedOrganization")
             entity.append(organization)
         if first(organization, "standardIndustryClassCode") is None:
-            organization.append(concept_element(setting, "standardIndustryClassCode", writer))
+            organization.append(concept_element(setting, "standardIndustryClassCode", writer, SETTING_SET))
 
 
 def _stay(document: Element, bundle: Json, composition: Json, writer: Writing) -> None:
@@ -136,7 +136,7 @@ def _stay(document: Element, bundle: Json, composition: Json, writer: Writing) -
     )
     place = make("healthCareFacility")
     if facility is not None:
-        place.append(concept_element(facility, "code", writer))
+        place.append(concept_element(facility, "code", writer, _FACILITIES))
     document.append(make("componentOf", None, make("encompassingEncounter", None, time, make("location", None, place))))
 
 
@@ -148,6 +148,17 @@ def _context(composition: Json, name: str) -> Json | None:
     return None
 
 
+_FACILITIES = "jdv-j02"
+#: Elements that must have a code of their value set, and where it comes from. [2.3]
+_CODED = (
+    ("code", "JDV_J07", "Composition.type"),
+    (
+        "documentationOf/serviceEvent/performer/assignedEntity/representedOrganization/standardIndustryClassCode",
+        "JDV_J04",
+        "Composition.extension",
+    ),
+    ("componentOf/encompassingEncounter/location/healthCareFacility/code", "JDV_J02", "Encounter.location"),
+)
 #: Path of a mandatory element, the attribute that carries it ("" for any content), and where it comes from in FHIR.
 _MANDATORY = (
     ("id", "root", "Bundle.identifier (or DocumentReference.masterIdentifier)"),
@@ -185,6 +196,11 @@ def check(document: Element, writer: Writing, *, was_cda: bool) -> None:
             missing.append(
                 Issue("required", f"The CDA needs {path}: give {source}.", expression=(source.split(" ")[0],))
             )
+    for path, set_, source in _CODED:
+        element = first(document, *path.split("/"))
+        if element is not None and not element.get("code"):
+            text = f"{path.rpartition('/')[2]} must have a code of {set_}."
+            missing.append(Issue("code-invalid", text, expression=(source,)))
     if was_cda:
         writer.issues += [Issue(one.code, one.diagnostics, "warning", one.expression) for one in missing]
     elif missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, tzinfo
+from datetime import date, datetime, time, tzinfo
 
 from fhir_dmp.cda.header import Concept, Id, Name
 from fhir_dmp.fhir.resource import Json
@@ -12,6 +12,8 @@ from fhir_dmp.terminology.national import RFC_3986
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _TIME = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)?(\d\d)?(?:\.\d+)?)?([+-]\d{4})?")
+#: Largest offset of a FHIR time, as hours and minutes.
+_FARTHEST = 1400
 ABSENT = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]}
 
 
@@ -65,26 +67,32 @@ def human_name(name: Name, use: str | None = None) -> Json:
 def date_time(text: str | None, zone: tzinfo) -> str | None:
     """Return the FHIR dateTime of a TS, at its own precision; a time without offset is read in `zone`.
 
+    None for what is no time, or none of any calendar.
+
     >>> from datetime import UTC
     >>> date_time("20240106113623+0100", UTC), date_time("202401", UTC), date_time("20240106", UTC)
     ('2024-01-06T11:36:23+01:00', '2024-01', '2024-01-06')
     >>> date_time("197900", UTC), date_time("2024010611", UTC), date_time("x", UTC)
     ('1979', '2024-01-06T11:00:00+00:00', None)
+    >>> date_time("20230231", UTC), date_time("202313", UTC), date_time("20240106113623+9900", UTC)
+    (None, None, None)
     """
     match = _TIME.fullmatch(text or "")
     if match is None:
         return None
     year, month, day, hour, minute, second, offset = match.groups()
-    if month in (None, "00"):
-        return year
-    if day in (None, "00"):
-        return f"{year}-{month}"
-    if hour is None:
-        return f"{year}-{month}-{day}"
+    month, day = (None if part == "00" else part for part in (month, day))
     try:
-        moment = datetime(int(year), int(month), int(day), int(hour), int(minute or 0), int(second or 0), tzinfo=zone)
+        day_of_all = date(int(year), int(month or 1), int(day or 1))
+        moment = datetime.combine(day_of_all, time(int(hour or 0), int(minute or 0), int(second or 0)), tzinfo=zone)
     except ValueError:
         return None
+    if offset is not None and (int(offset[1:]) > _FARTHEST or int(offset[3:]) >= 60):
+        return None
+    if month is None or day is None:
+        return f"{year}-{month}" if month else year
+    if hour is None:
+        return f"{year}-{month}-{day}"
     # isoformat of the zone gives seconds for historical local times; FHIR offsets have minutes.
     suffix = f"{offset[:3]}:{offset[3:]}" if offset else moment.strftime("%z")[:5]
     suffix = suffix if ":" in suffix else f"{suffix[:3]}:{suffix[3:]}"

@@ -14,14 +14,18 @@ from lxml import etree
 
 from fhir_dmp.cda.completing import check, complete
 from fhir_dmp.cda.elements import BOUND, make, name_of, sort, tag, tidy
+from fhir_dmp.cda.forms import in_form
 from fhir_dmp.cda.header import UNSTRUCTURED
 from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.cda.repair import repair
 from fhir_dmp.cda.rules import REST, kept_of, write_children
+from fhir_dmp.cda.succession import Predecessor, succeed
+from fhir_dmp.cda.unsaid import unsaid
 from fhir_dmp.cda.writing import Writing
 from fhir_dmp.cda.writing_sections import body_of
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.errors import Issue, Unprocessable
+from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 
 _BASE = ("2.16.840.1.113883.2.8.2.1", "1.2.250.1.213.1.1.1.1")
@@ -35,8 +39,10 @@ class Written:
     issues: tuple[Issue, ...]
 
 
-def from_fhir(resource: Json, knowledge: Knowledge, zone: tzinfo | None = None) -> Written:
-    """Return the CDA of a document Bundle.
+def from_fhir(
+    resource: Json, knowledge: Knowledge, zone: tzinfo | None = None, predecessor: Predecessor | None = None
+) -> Written:
+    """Return the CDA of a document Bundle. predecessor: what is known of the document that it replaces.
 
     Raises:
         Unprocessable: no Composition first, a mandatory element without value (all of them are named), an INS with a
@@ -54,8 +60,13 @@ def from_fhir(resource: Json, knowledge: Knowledge, zone: tzinfo | None = None) 
             code="structure",
             expression="Bundle.entry[0]",
         )
+    resource = in_form(resource)
+    composition = resource["entry"][0]["resource"] = dict(resource["entry"][0]["resource"])
     writer = Writing(resource, knowledge, zone or ZoneInfo("Europe/Paris"))
+    _replaces_only(composition, writer)
     document = _document(resource, composition, writer)
+    succeed(document, resource, composition, predecessor, writer)
+    _report(composition, writer)
     check(document, writer, was_cda=bool(kept_of(composition)))
     repair(document, writer)
     sort(document, knowledge.order)
@@ -82,6 +93,28 @@ def _document(bundle: Json, composition: Json, writer: Writing) -> Element:
         complete(document, bundle, composition, writer)
     document.append(make("component", None, body))
     return document
+
+
+def _replaces_only(composition: Json, writer: Writing) -> None:
+    """Take out the relations that a CDA of the CI-SIS has no word for. [2.3]"""
+    relations = objects_of(composition.get("relatesTo"))
+    for one in relations:
+        if one.get("code") != "replaces":
+            writer.drop("Composition.relatesTo", f"{one.get('code')}: a document of the CI-SIS can only replace")
+    if relations:
+        composition["relatesTo"] = [one for one in relations if one.get("code") == "replaces"]
+
+
+#: Elements of a Composition that sections, the header's frame or the resources themselves say.
+_BESIDE = frozenset(("resourceType", "id", "meta", "text", "contained", "section", "status"))
+
+
+def _report(composition: Json, writer: Writing) -> None:
+    """Report what of the document as a whole has no place in a CDA."""
+    said = {"Composition": {key: value for key, value in composition.items() if key not in _BESIDE}}
+    for where in unsaid(said, writer.knowledge.mappings["document"]):
+        writer.drop(where, "no element of CDA says this")
+    writer.unreached()
 
 
 def _model(composition: Json, writer: Writing, *, unstructured: bool) -> list[Element]:

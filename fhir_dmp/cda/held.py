@@ -7,6 +7,7 @@ from typing import Any
 
 from fhir_dmp.cda.elements import first, make, text_in, written
 from fhir_dmp.cda.knowledge import Part
+from fhir_dmp.cda.unsaid import unsaid
 from fhir_dmp.cda.values.codec import Codec, Read, Writer
 from fhir_dmp.cda.values.texts import read_attachment, write_attachment
 from fhir_dmp.cda.xml import Element
@@ -54,6 +55,8 @@ def _write_resource(value: Any, part: Part, name: str, writer: Any) -> list[Elem
         for key, text in one.attrib.items() if one is not None else ():
             element.set(key, text)
     element.extend(write_children(resource, mapping, writer, kept))
+    for where in unsaid(resource, mapping):
+        writer.drop(f"{resource['resourceType']}.{where}", "no element of CDA says this")
     element.extend(one for one in kept.get(REST, ()) if one is not None)
     return [element]
 

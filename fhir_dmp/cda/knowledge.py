@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from fhir_dmp.cda.bindings import Binding, binding
 from fhir_dmp.cda.elements import framed, local_type
 from fhir_dmp.cda.places import Place, get, place
 from fhir_dmp.cda.xml import Element
@@ -82,7 +83,7 @@ class Link:
     relation: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mapping_:
     """One kind of element and one kind of resource.
 
@@ -110,8 +111,17 @@ class Mapping_:
 class Knowledge:
     """Everything that `mappings/` says about CDA, and the codes."""
 
-    def __init__(self, codes: Codes, mappings: Iterable[Mapping[str, Any]], tables: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        codes: Codes,
+        mappings: Iterable[Mapping[str, Any]],
+        tables: Mapping[str, Any],
+        value_sets: Mapping[str, Any],
+    ) -> None:
         self.codes = codes
+        self._value_sets = value_sets
+        self._equivalents: Mapping[str, Mapping[str, str]] = tables["equivalents"]
+        self._bindings: dict[str, Binding] = {}
         self.mappings = {one.name: one for one in map(_mapping, mappings)}
         self.tables: Mapping[str, Mapping[str, str]] = tables["tables"]
         self.order: Mapping[str, tuple[str, ...]] = {name: tuple(value) for name, value in tables["order"].items()}
@@ -119,8 +129,20 @@ class Knowledge:
             name: frozenset(values) for name, values in tables["allowed"].items()
         }
         self.units = frozenset(tables["units"])
+        self.words: Mapping[str, Any] = tables["words"]
         self.by_template = {root: one for one in self.mappings.values() for root in one.templates}
         self.by_act = {act: one for one in self.mappings.values() for act in one.acts}
+
+    def binding(self, name: str) -> Binding:
+        """Return a value set by the name of its table in mappings/codes.
+
+        Raises:
+            KeyError: there is none.
+        """
+        found = self._bindings.get(name)
+        if found is None:
+            found = self._bindings[name] = binding(self._value_sets[name], self._equivalents.get(name, {}))
+        return found
 
     @cached_property
     def oids(self) -> Mapping[str, str]:
@@ -243,15 +265,23 @@ def _link(content: Mapping[str, Any]) -> Link:
     )
 
 
-def load(codes: Codes, mappings: Iterable[Any], tables: Any) -> Knowledge:
-    """Return the knowledge of the mapping files; checks that frames are well-formed.
+def load(codes: Codes, mappings: Iterable[Any], tables: Any, value_sets: Mapping[str, Any]) -> Knowledge:
+    """Return the knowledge of the mapping files; checks that frames are well-formed and value sets exist.
+
+    value_sets: name of the table -> content.
 
     Raises:
-        ValueError: a place or frame that nobody can read.
+        ValueError: a place or frame that nobody can read. KeyError: a value set that no table is.
     """
-    known = Knowledge(codes, mappings, tables)
+    known = Knowledge(codes, mappings, tables, value_sets)
+    for name in tables["equivalents"]:
+        known.binding(name)
     for one in known.mappings.values():
         for frame in (one.frame, *(rule.frame for rule in one.rules)):
             if frame:
                 framed(frame)
+        for rule in one.rules:
+            for part in (rule.part, *rule.part.parts):
+                if "set" in part.options:
+                    known.binding(part.options["set"])
     return known

@@ -11,6 +11,7 @@ from fhir_dmp.cda.elements import children, first, make, name_of, tag, text_in
 from fhir_dmp.cda.knowledge import Part
 from fhir_dmp.cda.values.codec import Codec, Read, Writer
 from fhir_dmp.cda.xml import Element
+from fhir_dmp.fhir.elements import MAX_NARRATIVE_DEPTH
 from fhir_dmp.fhir.resource import Json
 
 XHTML = "http://www.w3.org/1999/xhtml"
@@ -32,6 +33,7 @@ _SIMPLE = {
 _STYLES = {"Bold": "b", "Italics": "i", "Emphasis": "em"}
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:|#)[^\s\"'<>\x00-\x20]*", re.IGNORECASE)
 _NAME = re.compile(r"[A-Za-z][\w.\-]*")
+_TAG = re.compile(r"<(/?)[^<>]*?(/?)>")
 _LENGTH = re.compile(r"\d+(?:\.\d+)?%?")
 #: Whatever else stands where base64 should is text of a stranger: it never enters an attribute.
 BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -46,10 +48,22 @@ def _read(elements: Sequence[Element], part: Part, reader: Any) -> Read | None:
     body = formatted(element, reader)
     if not body or not (text_in(element) or "cda-media-" in body):
         return Read(None, False)
+    if _depth(body) >= MAX_NARRATIVE_DEPTH:
+        reader.lose(element, f"a narrative that is nested deeper than {MAX_NARRATIVE_DEPTH} levels; its text stays")
+        body = escape(text_in(element) or "")
     language = element.get("language")
     mark = f" lang={quoteattr(language)}" if language else ""
     # Layout that XHTML says otherwise may change on the way back [6.4]; the text does not.
     return Read({"status": "additional", "div": f'<div xmlns="{XHTML}"{mark}>{body}</div>'}, True)
+
+
+def _depth(html: str) -> int:
+    """Return how deep the elements of well-formed XHTML stand in each other."""
+    deepest = depth = 0
+    for closing, alone in _TAG.findall(html):
+        depth += -1 if closing else 0 if alone else 1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def formatted(element: Element, reader: Any) -> str:
@@ -273,12 +287,6 @@ def _items(element: Element, source: Element) -> None:
     for child in source:
         if isinstance(child.tag, str):
             _back_element(element, child)
-
-
-def generated(rows: Sequence[tuple[str, str]]) -> Json:
-    """Return a narrative made of what entries say: label and value, one row each."""
-    body = "".join(f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in rows)
-    return {"status": "generated", "div": f'<div xmlns="{XHTML}"><table><tbody>{body}</tbody></table></div>'}
 
 
 def texts_by_id(body: Element) -> Mapping[str, Element]:

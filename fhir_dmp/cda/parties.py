@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_dmp.cda.elements import first, make, same
 from fhir_dmp.cda.knowledge import Part
-from fhir_dmp.cda.party_elements import organization_element, related_element, role_element
+from fhir_dmp.cda.party_elements import FUNCTION_SET, organization_element, related_element, role_element
 from fhir_dmp.cda.party_resources import read_organization, read_role
 from fhir_dmp.cda.places import EXTENSIONS
 from fhir_dmp.cda.values.codec import PLAIN, Codec, Read, Writer
@@ -86,7 +86,9 @@ def _write(value: Json, part: Part, name: str, writer: Writer) -> list[Element]:
     extensions = {extension.get("url"): extension for extension in value.get("extension", ())}
     element = make(name, {"typeCode": extensions.get(KIND, {}).get("valueCode") or part.options.get("type")})
     if FUNCTION in extensions:
-        element.append(concept_element(extensions[FUNCTION]["valueCodeableConcept"], "functionCode", writer))
+        element.append(
+            concept_element(extensions[FUNCTION]["valueCodeableConcept"], "functionCode", writer, FUNCTION_SET)
+        )
     if TIME in extensions:
         element.extend(write_time(extensions[TIME]["valueDateTime"], PLAIN, "time", writer))
     if part.options.get("signed"):

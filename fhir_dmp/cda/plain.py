@@ -30,6 +30,16 @@ def _pieces(document: Element) -> Iterator[str]:
             yield from (text for piece in element.itertext() if (text := str(piece).strip()))
 
 
+def files_in(document: Element) -> Iterator[bytes]:
+    """Yield the bytes of every file that a document holds in base64, wherever it stands."""
+    for element in document.iter("*"):
+        if element.get("representation") == "B64" and element.text:
+            try:
+                yield base64.b64decode("".join(element.text.split()), validate=True)
+            except (binascii.Error, ValueError):
+                continue
+
+
 def embedded(document: Element) -> tuple[str, bytes] | None:
     """Return media type and bytes of the file that an unstructured document (level 1) holds, None without one."""
     body = next(document.iter(_BODY), None)

@@ -11,6 +11,8 @@ from fhir_dmp.cda.elements import at_path, clone, make, same, text_in, with_text
 from fhir_dmp.cda.header import Id, person_of
 from fhir_dmp.cda.knowledge import Part
 from fhir_dmp.cda.values.codec import Codec, Read, Reader
+from fhir_dmp.cda.values.concepts import concept_element
+from fhir_dmp.cda.values.contacts import titles
 from fhir_dmp.cda.values.identifiers import read_id, write_id
 from fhir_dmp.cda.values.moments import moment, write_time
 from fhir_dmp.cda.xml import Element
@@ -67,7 +69,7 @@ def _write_traits(value: Any, part: Part, name: str, writer: Any) -> list[Elemen
     official = official or next(iter(value.get("name", ())), None)
     usual = next((one for one in value.get("name", ()) if one.get("use") == "usual"), None)
     if official:
-        names.extend(with_text("prefix", str(text)) for text in official.get("prefix", ()))
+        names.extend(with_text("prefix", text) for text in titles(official, writer)[0])
         if official.get("family"):
             names.append(_qualified("family", str(official["family"]), "BR"))
         listed = next(
@@ -84,11 +86,11 @@ def _write_traits(value: Any, part: Part, name: str, writer: Any) -> list[Elemen
         names.extend(_qualified("given", str(text), "CL") for text in usual.get("given", ()))
     if len(names):
         element.append(names)
-    codes = {one: code for code, one in reader_gender(writer).items()}
-    gender = codes.get(value.get("gender") or "")
+    codes = {one: code for code, one in writer.knowledge.tables["gender"].items()}
+    gender = writer.knowledge.binding("jdv-j143").coding(codes.get(value.get("gender") or "", ""))
     element.append(
-        make("administrativeGenderCode", {"code": gender, "codeSystem": "2.16.840.1.113883.5.1"})
-        if gender and gender != "UNK"
+        concept_element({"coding": [gender]}, "administrativeGenderCode", writer)
+        if gender
         else make("administrativeGenderCode", {"nullFlavor": "UNK"})
     )
     born = value.get("birthDate")
@@ -107,11 +109,6 @@ def _write_traits(value: Any, part: Part, name: str, writer: Any) -> list[Elemen
             address.append(with_text("city", str(place["city"])))
         element.append(make("birthplace", None, make("place", None, address)))
     return [element]
-
-
-def reader_gender(writer: Any) -> Any:
-    """Return the table of genders."""
-    return writer.knowledge.tables["gender"]
 
 
 def _qualified(name: str, text: str, qualifier: str) -> Element:

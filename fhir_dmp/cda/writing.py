@@ -28,6 +28,7 @@ class Writing:
         self.zone = zone
         self.issues: list[Issue] = []
         self.written: set[int] = set()
+        self._met: set[int] = set()
         self._resources: list[Json] = []
         self._by_url: dict[str, Json] = {}
         self._positions: dict[int, int] = {}
@@ -40,6 +41,7 @@ class Writing:
             if isinstance(resource, dict):
                 self._add(resource, entry.get("fullUrl"))
         self.patient = self._patient()
+        self.language = str(self._resources[0].get("language") or "fr") if self._resources else "fr"
 
     def _add(self, resource: Json, url: str | None) -> None:
         self._positions[id(resource)] = len(self._resources)
@@ -68,6 +70,8 @@ class Writing:
         if found is None and isinstance(text, str):
             tail = "/".join(text.split("/")[-2:])
             found = self._by_url.get(tail)
+        if found is not None:
+            self._met.add(id(found))
         return found
 
     def position(self, resource: Json) -> int:
@@ -130,6 +134,14 @@ class Writing:
     def drop(self, where: str, reason: str) -> None:
         """Report what has no place in the CDA."""
         self.issues.append(Issue("not-supported", reason, "warning", (where,)))
+
+    def unreached(self) -> None:
+        """Report the resources that nothing in the document leads to."""
+        for resource in self._resources:
+            known = id(resource) in self.written or id(resource) in self._met
+            if not known and resource.get("resourceType") not in ("Composition", "Provenance"):
+                name = f"{resource.get('resourceType')}/{resource.get('id', '')}"
+                self.drop(name, "nothing in the document refers to it")
 
     def unwritten(self, resource: Json) -> None:
         """Report an entry that no statement of CDA says."""

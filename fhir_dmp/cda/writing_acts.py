@@ -10,9 +10,14 @@ from fhir_dmp.cda.knowledge import Link, Mapping_
 from fhir_dmp.cda.places import get, place
 from fhir_dmp.cda.rules import REST, kept_of, write_children
 from fhir_dmp.cda.shapes import CLINICAL, CONCERN, IMPLIED_STATUS, NEGATION, WRAPPER, act_parts, dispatched, says_none
+from fhir_dmp.cda.unsaid import unsaid
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
+_REFUTED = (
+    ("http://terminology.hl7.org/CodeSystem/condition-ver-status", "refuted"),
+    ("http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "refuted"),
+)
 _IMPLIED = ((CLINICAL, "resolved"), (CLINICAL, "inactive"))
 
 
@@ -34,12 +39,19 @@ def write_act(resource: Json, writer: Any) -> Element | None:
             del said["status"]
             element.extend(one for one in kept.pop("statusCode", ()) if one is not None)
     if mapping.negation == "refuted" and _is_negative(resource, mapping):
+        others = [
+            one for one in said["verificationStatus"]["coding"] if (one.get("system"), one.get("code")) not in _REFUTED
+        ]
+        if others and not shape:
+            writer.drop(f"{resource['resourceType']}.verificationStatus", "that it is refuted is all that CDA says")
         del said["verificationStatus"]
         element.extend(one for one in kept.pop("certainty", ()) if one is not None)
     if IMPLIED_STATUS in kept and _first_code(said.get("clinicalStatus")) in _IMPLIED:
         del said["clinicalStatus"]
         element.extend(one for one in kept.pop("clinical-status", ()) if one is not None)
     element.extend(write_children(said, mapping, writer, kept))
+    for where in unsaid(resource, mapping):
+        writer.drop(f"{resource['resourceType']}.{where}", "no element of CDA says this")
     if not shape:
         _give_way(element, framed_)
     element.extend(one for one in kept.get(REST, ()) if one is not None)
@@ -128,7 +140,7 @@ def _is_negative(resource: Json, mapping: Mapping_) -> bool:
         return resource.get("status") == value
     if kind == "refuted":
         codings = (resource.get("verificationStatus") or {}).get("coding", ())
-        return any(coding.get("code") == "refuted" for coding in codings)
+        return any((coding.get("system"), coding.get("code")) in _REFUTED for coding in codings)
     extensions = [*resource.get("modifierExtension", ()), *resource.get("extension", ())]
     return any(one.get("url") == NEGATION and one.get("valueBoolean") for one in extensions)
 

@@ -39,6 +39,7 @@ def list_() -> None:
 def package(path: Path) -> None:
     """Write the profiles, extensions, value sets, search parameters, operations and capabilities as a package."""
     from fhir_dmp import __version__, configuration, definitions, packages
+    from fhir_dmp.cli.files import whole
 
     settings = configuration.load()
     statement = _statement(settings)
@@ -56,7 +57,8 @@ def package(path: Path) -> None:
         "fhirVersions": ["4.0.1"],
         "dependencies": {"hl7.fhir.r4.core": "4.0.1"},
     }
-    count = packages.write_package(path, about, [guide, *resources])
+    with whole(path, 0o644) as file:
+        count = packages.write_package(file, about, [guide, *resources])
     click.echo(f"{path}: {count} resources")
 
 

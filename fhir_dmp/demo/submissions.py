@@ -187,7 +187,8 @@ def _document(paper: Paper, url: str) -> Json:
     patient["identifier"] = [{"system": INS_NIR, "value": paper.patient.ins}]
     made: Json = {
         "resourceType": "DocumentReference",
-        "meta": {"profile": [COMPREHENSIVE]},
+        # The profile wants size and hash, which a FHIR document has not.
+        **({} if paper.native else {"meta": {"profile": [COMPREHENSIVE]}}),
         "contained": [*_people(paper), patient],
         "masterIdentifier": {"system": RFC_3986, "value": f"urn:oid:{paper.unique}"},
         "status": "current",

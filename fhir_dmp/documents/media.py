@@ -34,6 +34,12 @@ _STATED_ACTIVE = ("text/html", "application/xhtml+xml", "image/svg+xml", "text/x
 _JUDGED = ("application/pdf", "image/jpeg", "image/png", "image/tiff", "image/gif", "text/plain", "text/rtf")
 
 
+def is_xml(declared: str) -> bool:
+    """Say whether a media type is one of XML: such a content may be a CDA document that holds other files."""
+    type_ = declared.partition(";")[0].strip().lower()
+    return type_ in ("text/xml", "application/xml") or type_.endswith("+xml")
+
+
 def recognised(head: bytes) -> str | None:
     """Return the type that the first bytes tell for sure, None when they tell none.
 

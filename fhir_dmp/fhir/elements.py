@@ -10,6 +10,9 @@ from typing import Any
 
 from fhir_dmp.fhir.resource import Json
 
+#: How deep the elements of a narrative may stand in each other; deeper ones are no text for people.
+MAX_NARRATIVE_DEPTH = 100
+
 
 def text_of(value: Any) -> str | None:
     """Return a non-empty string, or None."""

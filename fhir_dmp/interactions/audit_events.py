@@ -9,7 +9,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from fhir_dmp.access.decision import Op
-from fhir_dmp.access.masking import mask_references, references_to_check
+from fhir_dmp.access.masking import DATA_ABSENT, mask_references, references_to_check
 from fhir_dmp.access.parties import local
 from fhir_dmp.access.refusal import absent, hidden
 from fhir_dmp.access.writing import may_record_audit
@@ -125,7 +125,10 @@ def _bare(entity: Json, gone: Set[str], *, own: bool) -> Json:
     masked = mask_references(entity, gone)
     if masked is not entity:
         return {name: part for name, part in masked.items() if name in ("what", "type", "role")}
-    return entity if own else {name: part for name, part in entity.items() if name != "query"}
+    if own or "query" not in entity:
+        return entity
+    kept = {name: part for name, part in entity.items() if name != "query"}
+    return {**kept, "_query": {"extension": [{"url": DATA_ABSENT, "valueCode": "masked"}]}}
 
 
 def _may_see(call: Call, entry: AuditRecord, services: Services) -> bool:

@@ -14,7 +14,6 @@ from fhir_dmp.access.decision import Decision, Op, Verdict
 from fhir_dmp.access.parties import local
 from fhir_dmp.access.refusal import hidden, refusal
 from fhir_dmp.access.types import Kind, type_access
-from fhir_dmp.access.visibility import visible
 from fhir_dmp.documents.derived import LINK, derived_from
 from fhir_dmp.errors import Forbidden, Gone, NotFound
 from fhir_dmp.fhir.resource import parse_stored
@@ -226,7 +225,8 @@ def _see_document(caller: Caller, version: Version, op: Op, services: Services) 
         raise hidden(version.type)
     judged = version if version.body else gather.last_content(version, services)
     decision, facts = gather.decided(caller, op, version.patient, services, documents=True)
-    verdict = visible(caller, decision, services.seen.of(judged), facts, services.access, services.matrix)
+    document = services.seen.of(judged)
+    verdict = services.entries.visible(caller, decision, document, facts, services.access, services.matrix)
     if not verdict.permitted:
         raise refusal(verdict, services.canonical, version.type)
     warnings = tuple(each for each in WARNINGS if each in verdict.warnings)

@@ -103,7 +103,7 @@ def _terminology(services: Services) -> Json:
         "software": {"name": "fhir-dmp", "version": __version__},
         "codeSystem": [{"uri": url} for url in systems],
         "expansion": {
-            "hierarchical": False,
+            "hierarchical": True,
             "paging": True,
             "incomplete": False,
             "parameter": [{"name": name} for name in EXPANSION_PARAMETERS],

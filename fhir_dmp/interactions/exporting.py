@@ -16,6 +16,7 @@ from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json, dump, parse_stored, references
 from fhir_dmp.identity.caller import Actor
 from fhir_dmp.interactions.import_events import with_record
+from fhir_dmp.interactions.inspection import release
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import AuditPage, AuditQuery, Key, Version
 from fhir_dmp.search.query import AnyTerm, Everything, Search, SortKey, both
@@ -141,6 +142,7 @@ def _contents(seen: _Seen, services: Services) -> Iterator[Part]:
             continue
         yield Part(f"{key.type}/{key.id}.json", iter((version.body,)))
         if version.blob is not None:
+            release(version.blob, services)
             yield Part(f"{CONTENTS}{key.id}", services.store.blobs.read(version.blob))
 
 

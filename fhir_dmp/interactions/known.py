@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from fhir_dmp.access.decision import Decision, Effect, Op, Verdict
 from fhir_dmp.access.facts import PatientFacts
 from fhir_dmp.access.masking import is_emptied, references_to_check
-from fhir_dmp.access.visibility import visible
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions import gather
@@ -34,7 +33,7 @@ def judge_of(
 ) -> Callable[[Version], Verdict]:
     """Return what judges the documents of a page: the entry to each record is decided once."""
     entered: dict[str | None, tuple[Decision, PatientFacts]] = {}
-    rules, matrix, seen = services.access, services.matrix, services.seen
+    rules, matrix, seen, judged_alike = services.access, services.matrix, services.seen, services.entries.visible
 
     def judge(version: Version) -> Verdict:
         patient = version.patient
@@ -42,7 +41,7 @@ def judge_of(
         if patient not in entered:
             entered[patient] = gather.decided(caller, op, patient, services, documents=True)
         decision, facts = entered[patient]
-        return visible(caller, decision, seen.of(version), facts, rules, matrix, deleted_asked=deleted_asked)
+        return judged_alike(caller, decision, seen.of(version), facts, rules, matrix, deleted_asked=deleted_asked)
 
     return judge
 

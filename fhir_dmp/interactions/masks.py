@@ -5,23 +5,15 @@ A page is looked at as a whole: one read for all that its resources refer to.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from fhir_dmp.access.decision import Op
-from fhir_dmp.access.masking import mask_references, references_to_check
+from fhir_dmp.access.masking import mask_references, may_name_hidden, references_to_check
 from fhir_dmp.fhir.resource import dump, parse_stored
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions import authorise, known
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
-from fhir_dmp.terminology.visibility import HIDEABLE
-
-_NAMES = "|".join(sorted(HIDEABLE)).encode()
-#: A stored body without it refers to nothing that may be hidden, and needs no parsing.
-_SUSPECT = re.compile(rb'"reference":"[^"]{0,2048}?(?:%s)/' % _NAMES)
-#: Attachments too, but for those of a document itself: who sees the document sees its contents.
-_ATTACHED = re.compile(rb'"url":"[^"]{0,2048}?(?:Binary|Bundle)/')
 
 
 def shown(caller: Caller, versions: Sequence[Version], services: Services, op: Op = Op.READ) -> list[bytes]:
@@ -29,7 +21,7 @@ def shown(caller: Caller, versions: Sequence[Version], services: Services, op: O
     bodies = [version.body for version in versions]
     if caller.is_admin:
         return bodies
-    suspects = {place: parse_stored(v.body) for place, v in enumerate(versions) if _is_suspect(v)}
+    suspects = {place: parse_stored(v.body) for place, v in enumerate(versions) if _is_suspect(v, services)}
     if not suspects:
         return bodies
     gone = hidden(
@@ -47,12 +39,10 @@ def body_of(caller: Caller, version: Version, services: Services) -> bytes:
     return shown(caller, [version], services)[0]
 
 
-def _is_suspect(version: Version) -> bool:
-    if version.type == "Bundle":
-        return False  # a document as it was signed: what it says belongs to it
-    if _SUSPECT.search(version.body) is not None:
-        return True
-    return version.type != "DocumentReference" and _ATTACHED.search(version.body) is not None
+def _is_suspect(version: Version, services: Services) -> bool:
+    if version.type == "DocumentReference" and version.body:
+        return services.seen.may_name_hidden(version)
+    return may_name_hidden(version.type, version.body)
 
 
 def hidden(caller: Caller, names: Iterable[str], op: Op, services: Services) -> set[str]:

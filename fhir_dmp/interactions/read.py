@@ -12,7 +12,7 @@ from fhir_dmp.errors import BadRequest, Gone, NotAcceptable, NotFound
 from fhir_dmp.fhir.base64_stream import binary_json
 from fhir_dmp.fhir.links import on_the_wire
 from fhir_dmp.fhir.resource import is_id, parse_stored
-from fhir_dmp.interactions import authorise, masks, projection, record
+from fhir_dmp.interactions import authorise, inspection, masks, projection, record
 from fhir_dmp.interactions.exchange import Answer, Call, Content
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
@@ -95,6 +95,7 @@ def _content(call: Call, version: Version, services: Services) -> Answer:
     head = parse_stored(version.body)
     media_type = head.get("contentType", "application/octet-stream")
     sha256 = version.blob or ""
+    inspection.release(sha256, services)
     size = services.store.blobs.size(sha256) or 0
     if call.accept_page and size and _bare(media_type) in _XML:
         shown = _page(call, version, size, services)

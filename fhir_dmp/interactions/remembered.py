@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fhir_dmp.access.decide import enter
-from fhir_dmp.access.decision import Decision, Op, Rules
+from fhir_dmp.access.decision import Decision, Op, Rules, Verdict
 from fhir_dmp.access.document import DocumentFacts, document_facts
 from fhir_dmp.access.facts import PatientFacts
+from fhir_dmp.access.masking import may_name_hidden
 from fhir_dmp.access.matrix import Matrix
 from fhir_dmp.access.restrict import restrict
+from fhir_dmp.access.visibility import visible
 from fhir_dmp.fhir.resource import parse_stored
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.ports import MARK, Claim, Key, ResourceStore, Version, Write
@@ -29,6 +31,9 @@ DIRECTORY = "facts:directory"
 #: The Library that holds the activated habilitation matrix, and its mark.
 MATRIX_KEY = Key("Library", "habilitation-matrix")
 MATRIX = "facts:matrix"
+#: The mark of what codes are judged by: code systems, value sets, concept maps.
+TERMINOLOGY = "facts:terminology"
+_TERMINOLOGY_TYPES = frozenset({"CodeSystem", "ValueSet", "ConceptMap"})
 _DIRECTORY_TYPES = frozenset({"Practitioner", "PractitionerRole", "Organization", "Person"})
 _RECORD_TYPES = frozenset({"Consent", "CareTeam", "RelatedPerson"})
 #: Decisions are remembered no longer than this, whatever the marks say (security 5.9).
@@ -37,6 +42,8 @@ DECISION_MAX_AGE_MS = 5000
 MAX_AGE_MS = 60_000
 
 T = TypeVar("T")
+#: What a verdict follows from, beside the rules of the server.
+Judged = tuple[Caller, Decision, DocumentFacts, PatientFacts, Matrix]
 
 
 def mark_of(patient: str) -> str:
@@ -58,6 +65,8 @@ def marks_of(writes: Sequence[Write], previous: dict[Key, str | None]) -> tuple[
         elif write.type in _RECORD_TYPES:
             for patient in (write.terms.patient, previous.get(Key(write.type, write.id), write.terms.patient)):
                 marks[mark_of(patient) if patient else DIRECTORY] = None
+        elif write.type in _TERMINOLOGY_TYPES:
+            marks[TERMINOLOGY] = None
         elif (write.type, write.id) == (MATRIX_KEY.type, MATRIX_KEY.id):
             marks[MATRIX] = None
     return tuple(Claim(mark, MARK) for mark in marks)
@@ -153,7 +162,7 @@ def _stamps(marks: Sequence[str], seen: dict[str, int], store: ResourceStore) ->
 
 
 class DecisionCache:
-    """Decisions on entering records, and the filters that say the same.
+    """Decisions on entering records, the filters that say the same, and verdicts on documents.
 
     Each is remembered, for DECISION_MAX_AGE_MS at most, as long as all that it follows from is the very same object:
     decisions are pure, and facts carry their own moment, so identity says more than any comparison could. An entry
@@ -164,6 +173,7 @@ class DecisionCache:
         self._size = size
         self._known: dict[tuple[int, int, Op, bool], tuple[Caller, PatientFacts, frozenset[str], int, Decision]] = {}
         self._filters: dict[tuple[int, int, bool], tuple[Caller, Decision, Matrix, Node]] = {}
+        self._verdicts: dict[tuple[int, int, bool], tuple[Judged, Verdict]] = {}
 
     def enter(
         self,
@@ -212,23 +222,60 @@ class DecisionCache:
         self._filters[key] = (caller, decision, matrix, node)
         return node
 
+    def visible(
+        self,
+        caller: Caller,
+        decision: Decision,
+        document: DocumentFacts,
+        facts: PatientFacts,
+        rules: Rules,
+        matrix: Matrix,
+        *,
+        deleted_asked: bool = False,
+    ) -> Verdict:
+        """Return what `visibility.visible` says; documents that are alike for decisions are judged once."""
+        key = (id(decision), id(document), deleted_asked)
+        known = self._verdicts.get(key)
+        if known is not None:
+            whom, by, what, of, under = known[0]
+            if decision is by and document is what and caller is whom and facts is of and matrix is under:
+                return known[1]
+        verdict = visible(caller, decision, document, facts, rules, matrix, deleted_asked=deleted_asked)
+        if len(self._verdicts) >= self._size:
+            self._verdicts.clear()
+        self._verdicts[key] = ((caller, decision, document, facts, matrix), verdict)
+        return verdict
+
 
 class DocumentCache:
-    """What decisions need of a document version. A version never changes, so an entry never goes stale."""
+    """What decisions need of a document version. A version never changes, so an entry never goes stale.
+
+    Documents of which decisions need the same share one value, so that a verdict on one is found for the others.
+    """
 
     def __init__(self, size: int = 20_000) -> None:
         self._size = size
-        self._known: dict[tuple[str, int], DocumentFacts] = {}
+        self._known: dict[tuple[str, int, int], tuple[DocumentFacts, bool]] = {}
+        self._shared: dict[DocumentFacts, DocumentFacts] = {}
 
     def of(self, version: Version) -> DocumentFacts:
         """Return the facts of a stored DocumentReference version."""
-        key = (version.id, version.version)
+        return self._of(version)[0]
+
+    def may_name_hidden(self, version: Version) -> bool:
+        """Say whether a stored DocumentReference version refers to anything that may be hidden."""
+        return self._of(version)[1]
+
+    def _of(self, version: Version) -> tuple[DocumentFacts, bool]:
+        key = (version.id, version.version, version.seq)
         found = self._known.get(key)
         if found is None:
-            found = document_facts(parse_stored(version.body))
+            facts = document_facts(parse_stored(version.body))
             if len(self._known) >= self._size:
                 self._known.clear()
-            self._known[key] = found
+                self._shared.clear()
+            facts = self._shared.setdefault(facts, facts)
+            found = self._known[key] = facts, may_name_hidden(version.type, version.body)
         return found
 
 

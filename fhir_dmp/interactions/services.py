@@ -24,7 +24,7 @@ from fhir_dmp.interactions.matrix_shelf import MatrixShelf
 from fhir_dmp.interactions.remembered import DecisionCache, DocumentCache, FactsCache, WordsOfContents
 from fhir_dmp.interactions.told import Told
 from fhir_dmp.notices.messages import Messages
-from fhir_dmp.ports import Clock, Ids, ResourceStore
+from fhir_dmp.ports import Clock, Ids, ResourceStore, Scanner
 from fhir_dmp.search.parameters import Registry
 from fhir_dmp.settings import Settings
 from fhir_dmp.terminology.loaded import Loaded
@@ -38,6 +38,7 @@ class Services:
 
     profiles: the definitions at hand now, those of added packages included. judging: what a broken rule costs, by type.
     read_pdf: reads the text of a PDF within bounds; None where contents are not searched (documents.content_search_ms).
+    scanner: what looks for malware in contents; None where documents.scanner_url names nothing.
     oauth_uris: extensions of the CapabilityStatement that name the endpoints of the authorization server.
     started_matrix: that of access.matrix, or the packaged one; `matrix` is the one in force.
     trail: commits audit records that come without a write, durable before the answer or batched (audit.durability).
@@ -69,6 +70,7 @@ class Services:
     story: Story
     told: Told = field(default_factory=Told)
     read_pdf: ReadPdf | None = None
+    scanner: Scanner | None = None
     words: WordsOfContents = field(default_factory=WordsOfContents)
     oauth_uris: tuple[Json, ...] = ()
     facts: FactsCache = field(default_factory=FactsCache)

@@ -1,36 +1,41 @@
 """Terminology as one request sees it: stored CodeSystems, ValueSets and ConceptMaps first, then what is loaded.
 
-A stored resource is looked up each time and read once for each of its versions, so that a change counts from the next
-request of every worker. fhir-rest 6.8 (:in, :not-in, :above, :below), 12 (operations).
+What was found is remembered as long as no commit touched a definition (remembered.py), and each version is read once: a
+change counts from the next request of every worker. fhir-rest 6.8 (:in, :not-in, :above, :below), 12 (operations).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fhir_dmp.fhir.resource import Json, is_id, parse_stored
+from fhir_dmp.interactions.remembered import MAX_AGE_MS, TERMINOLOGY
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.ports import Key, Version
 from fhir_dmp.search.query import Everything, Search, SortKey, Term
 from fhir_dmp.search.rules import MAX_MEMBERS
 from fhir_dmp.terminology.code_system import CodeSystem, NotComputable
-from fhir_dmp.terminology.value_set import ValueSet, contains, members, split_canonical
+from fhir_dmp.terminology.concept_map import ConceptMap
+from fhir_dmp.terminology.listing import rows
+from fhir_dmp.terminology.value_set import ValueSet, contains, split_canonical
 
 _READ = TypeVar("_READ")
+_FOUND = TypeVar("_FOUND")
 _NEWEST = (SortKey("_lastUpdated", descending=True),)
 #: How many stored resources with one canonical URL are looked at for the version that was asked for.
 _LOOKED_AT = 20
 #: How many stored ConceptMaps are asked when none is named.
 _EVERY = 1000
+#: Longer URLs are looked up without being remembered.
+_LONGEST = 300
 
 
 class Terminology:
-    """The definitions at hand; one for each request, so that one request sees one state of each."""
+    """The definitions at hand. One request sees one state of each."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._known: dict[tuple[str, str, str | None], Any] = {}
 
     def code_system(self, url: str, version: str | None = None) -> CodeSystem | None:
         """Return a code system by canonical URL."""
@@ -41,12 +46,18 @@ class Terminology:
         """Return a value set by canonical URL."""
         return self._find("ValueSet", url, version, ValueSet.read, self._services.terminology.value_set)
 
-    def concept_maps(self, url: str | None, version: str | None = None) -> list[Json]:
+    def concept_maps(self, url: str | None, version: str | None = None) -> list[ConceptMap]:
         """Return the maps with this canonical URL, or all of them: stored ones before packaged ones."""
-        stored = [parse_stored(each.body) for each in self._stored("ConceptMap", url, version)]
-        own = {each.get("url") for each in stored}
-        packaged = (each for each in self._services.terminology.concept_maps if each.get("url") not in own)
-        return stored + [each for each in packaged if url in (None, each.get("url"))]
+
+        def load() -> list[ConceptMap]:
+            return [self._read(each, ConceptMap.read) for each in self._stored("ConceptMap", url, version)]
+
+        stored = self._remembered("ConceptMap", url, version, load)
+        own = {each.url for each in stored}
+        packaged = [each for each in self._services.terminology.concept_maps if each.url not in own]
+        return stored + [
+            each for each in packaged if url in (None, each.url) and version in (None, each.resource.get("version"))
+        ]
 
     def contains(self, value_set: str, system: str | None, code: str) -> bool | None:
         """Say whether a code is in a value set; system None: in any system. None when nobody here can tell."""
@@ -60,7 +71,7 @@ class Terminology:
         """
         found = self._named(name)
         try:
-            listed = [] if found is None else members(found, self)
+            listed = [] if found is None else rows(found, self)
         except NotComputable:
             return None
         return None if found is None else [(each.system or None, each.code) for each in listed[: MAX_MEMBERS + 1]]
@@ -87,12 +98,21 @@ class Terminology:
         read: Callable[[Json], _READ],
         packaged: Callable[[str, str | None], _READ | None],
     ) -> _READ | None:
-        key = (type_, url, version)
-        if key not in self._known:
+
+        def load() -> _READ | None:
             stored = next(iter(self._stored(type_, url, version)), None)
-            self._known[key] = packaged(url, version) if stored is None else self._read(stored, read)
-        found: _READ | None = self._known[key]
-        return found
+            return None if stored is None else self._read(stored, read)
+
+        found = self._remembered(type_, url, version, load)
+        return packaged(url, version) if found is None else found
+
+    def _remembered(self, type_: str, url: str | None, version: str | None, load: Callable[[], _FOUND]) -> _FOUND:
+        """Return what is stored, looked up anew when a definition was written meanwhile."""
+        if len(url or "") + len(version or "") > _LONGEST:
+            return load()
+        services, now_ms = self._services, self._services.clock.now_ms()
+        key = f"terminology:{type_}|{url or ''}|{version or ''}"
+        return services.facts.get(key, (TERMINOLOGY,), services.store, now_ms, lambda: (load(), now_ms + MAX_AGE_MS))
 
     def _stored(self, type_: str, url: str | None, version: str | None) -> list[Version]:
         """Return the stored resources with this URL, newest first; a version that was asked for must be its own."""

@@ -14,7 +14,6 @@ from types import MappingProxyType
 from fhir_dmp.access.document import UNKNOWN_TERM, access_terms
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.documents.derived import DERIVED_TYPES, derived_terms
-from fhir_dmp.documents.media import HEAD_BYTES, contradiction, is_test_virus
 from fhir_dmp.documents.metadata import uniques
 from fhir_dmp.errors import Issue, Unprocessable
 from fhir_dmp.fhir.dates import instant
@@ -25,6 +24,7 @@ from fhir_dmp.fhir.subset import SUBSETTED
 from fhir_dmp.identity.caller import Caller
 from fhir_dmp.interactions import telling
 from fhir_dmp.interactions.creators import creator_term
+from fhir_dmp.interactions.inspection import inspect
 from fhir_dmp.interactions.remembered import marks_of
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.words import Drafts, by_key, words_of
@@ -136,7 +136,7 @@ def checked(
     applied = as_stored if stored else _of_sent
     minimum = services.judging.minimum(type_)
     issues = judge(resource, services.profiles(), minimum, applied)
-    issues = tuple(replace(issue, severity="warning") if _lenient(issue) else issue for issue in issues)
+    issues = tuple(replace(issue, severity="warning") if is_lenient(issue) else issue for issue in issues)
     errors = tuple(issue for issue in issues if issue.severity in ("error", "fatal"))
     if errors and before is not None:
         known = {
@@ -159,7 +159,7 @@ def conforming(drafts: Sequence[Draft], services: Services) -> None:
     for draft in drafts:
         if draft.type in ("DocumentReference", "List") and services.judging.mode_of(draft.type) == "enforce":
             found = judge(draft.resource, services.profiles(), services.judging.minimum(draft.type), as_stored)
-            errors += (issue for issue in found if issue.severity in ("error", "fatal") and not _lenient(issue))
+            errors += (issue for issue in found if issue.severity in ("error", "fatal") and not is_lenient(issue))
     if errors:
         raise Unprocessable(issues=errors)
 
@@ -181,7 +181,8 @@ _LENIENT = frozenset(
 )
 
 
-def _lenient(issue: Issue) -> bool:
+def is_lenient(issue: Issue) -> bool:
+    """Say whether an issue is of a statement that the server does not insist on."""
     return any((coding.system, coding.code) in _LENIENT for coding in issue.details)
 
 
@@ -247,7 +248,7 @@ def commit(
     creator: who may read a Binary until a document points to it. The audit records name versions by `Type/id`; the
     version numbers are completed here. Raises what the store raises.
     """
-    _judge_contents(plan.drafts, services)
+    inspect(plan.drafts, services)
     now = services.clock.now_ms()
     previous = plan.previous or {}
     plan = replace(plan, deletions=(*plan.deletions, *_following(plan, services)))
@@ -309,30 +310,6 @@ def _following(plan: Plan, services: Services) -> Iterator[Version]:
         for type_ in DERIVED_TYPES:
             keys = [Key(type_, id_) for id_ in services.store.find(type_, node, _MOST_DERIVED)]
             yield from services.store.read_many(keys).values() if keys else ()
-
-
-def _judge_contents(drafts: Sequence[Draft], services: Services) -> None:
-    """Refuse contents that are not what they are said to be.
-
-    Raises:
-        Unprocessable: a page or a program under another type, or the test file of virus scanners.
-    """
-    for draft in drafts:
-        declared = draft.resource.get("contentType")
-        if draft.type != "Binary" or draft.blob is None or not isinstance(declared, str):
-            continue
-        blob = draft.blob
-        data = blob.data if blob.data is not None else next(services.store.blobs.read(blob.sha256, 0, HEAD_BYTES), b"")
-        head = data[:HEAD_BYTES]
-        if is_test_virus(head):
-            raise Unprocessable("The content is refused: malware.", code="business-rule", expression="Binary.data")
-        found = contradiction(declared, head)
-        if found is not None:
-            raise Unprocessable(
-                f"The content is {found}, not {declared[:80]}: state what it is.",
-                code="value",
-                expression="Binary.contentType",
-            )
 
 
 def _claims(plan: Plan, marks: tuple[Claim, ...]) -> tuple[Claim, ...]:

@@ -1,6 +1,15 @@
 """The ports: what the use cases need from the outside, and the small types that cross. Import them from here."""
 
-from fhir_dmp.ports.outside import Clock, IdentityProvider, Ids, Mailer, RequestInfo, SignInFailed, SignInSecrets
+from fhir_dmp.ports.outside import (
+    Clock,
+    IdentityProvider,
+    Ids,
+    Mailer,
+    RequestInfo,
+    Scanner,
+    SignInFailed,
+    SignInSecrets,
+)
 from fhir_dmp.ports.state import StateRecord, StateStore
 from fhir_dmp.ports.store import BlobStore, Ledger, Outbox, ResourceStore
 from fhir_dmp.ports.values import (
@@ -42,6 +51,7 @@ __all__ = [
     "RequestInfo",
     "Require",
     "ResourceStore",
+    "Scanner",
     "SignInFailed",
     "SignInSecrets",
     "StateRecord",

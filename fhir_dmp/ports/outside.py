@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from typing import Any, Protocol
@@ -100,6 +100,17 @@ class IdentityProvider(Protocol):
 
     def end(self, id_token: str, state: str, return_to: str) -> str | None:
         """Return the URL that ends the sign-in at the provider, None when it has none."""
+
+
+class Scanner(Protocol):
+    """Looks for malware."""
+
+    def scan(self, chunks: Iterator[bytes]) -> str | None:
+        """Return the name of what a content holds, None when it holds none.
+
+        Raises:
+            Unavailable: the scanner cannot be asked, or not about this content; the text says why, without a dot.
+        """
 
 
 class Mailer(Protocol):

@@ -52,7 +52,7 @@ class StateStore(Protocol):
     def listed(
         self, kind: str, now_ms: int, *, tag: str | None = None, since_ms: int = 0, after: str = "", count: int = 1000
     ) -> tuple[StateRecord, ...]:
-        """Return up to `count` records of a kind in the order of their keys, those above the key `after`.
+        """Return up to `count` records of a kind in a fixed order of their keys, those behind the key `after`.
 
         tag: only those that carry it. since_ms: only those written at or after it.
         """

@@ -148,6 +148,9 @@ class ResourceStore(Protocol):
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Return versions, newest first, deletions included."""
 
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return `Terms.sealed` of those current resources, tombstones included, that have any."""
+
     def sequence(self) -> int:
         """Return the sequence of the last commit that readers can see."""
 
@@ -165,6 +168,7 @@ class ResourceStore(Protocol):
             DuplicateKey: a unique business key belongs to another current resource.
             ClaimLost: a claim was taken meanwhile.
             NotImplementedHere: several writes on a store without transactions.
+            Unprocessable: an encrypted store would have to show what it must not, as in an id made of an INS.
             StoreUnavailable: the database could not be reached; nothing was written.
         """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fhir_dmp.search.fold import words
+from fhir_dmp.fhir.fold import words
 from fhir_dmp.search.parameters import ParameterType, SearchParameter, union_parts
 from fhir_dmp.search.query import SortValue
 from fhir_dmp.search.reading import opened, reader_of

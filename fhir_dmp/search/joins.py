@@ -54,6 +54,11 @@ def resolve_joins(node: Node, find: Find, referenced: Referenced) -> Node:
             assert_never(node)
 
 
+def too_slow() -> Unprocessable:
+    """Return the refusal of a search that ran longer than `store.query_timeout_ms`."""
+    return Unprocessable("The search takes too long; add criteria that make it narrower.", code="too-costly")
+
+
 def too_costly(what: str, cap: int) -> Unprocessable:
     """Return the refusal of a join whose intermediate set exceeds the cap; `what` names its type or parameter."""
     return Unprocessable(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_dmp.errors import BadRequest
+from fhir_dmp.fhir.fold import fold, words
 from fhir_dmp.fhir.resource import is_id
-from fhir_dmp.search.fold import fold, words
 from fhir_dmp.search.grammar import alternatives, unescape
 from fhir_dmp.search.keys import exact_part
 from fhir_dmp.search.lower_composite import composite_node

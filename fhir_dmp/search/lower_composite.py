@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhir_dmp.search.fold import fold
+from fhir_dmp.fhir.fold import fold
 from fhir_dmp.search.grammar import alternatives, pieces, unescape
 from fhir_dmp.search.lower_ranges import one_date, one_number, one_quantity
 from fhir_dmp.search.lower_references import reference_asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fhir_dmp.errors import BadRequest, NotFound, Unprocessable
-from fhir_dmp.search.fold import words
+from fhir_dmp.fhir.fold import words
 from fhir_dmp.search.grammar import alternatives, pieces, unescape
 from fhir_dmp.search.keys import canonical_code, coding_parts, contact_value
 from fhir_dmp.search.parameters import SearchParameter

@@ -253,7 +253,8 @@ class Search:
 
     def node_of(self, type_: str) -> Node:
         """Return what the resources of one type must satisfy."""
-        return both(self.node, *(node for name, node in self.each if name == type_))
+        own = [node for name, node in self.each if name == type_]
+        return both(self.node, *own) if own else self.node
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class Terms:
     spans: (key, low, high), half open, ms since the epoch for dates. words: (param, text) for full text.
     sort: param -> (value when ascending, value when descending). patient: `Patient/id` of the patient compartment.
     date: the promoted main date of the type in ms, for the patient timeline.
-    uniques: business keys that at most one current resource of the server may hold.
+    uniques: business keys that at most one current resource of the server may hold. sealed: bytes kept beside them for
+    an encrypted store, which alone can read them; no store searches them, and they are no part of what terms say.
     """
 
     tokens: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Terms:
     patient: str | None = None
     date: int | None = None
     uniques: tuple[str, ...] = ()
+    sealed: bytes = field(default=b"", compare=False)
 
 
 NO_TERMS = Terms()

@@ -6,8 +6,8 @@ import html
 import re
 from typing import Any
 
+from fhir_dmp.fhir.fold import fold
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.search.fold import fold
 from fhir_dmp.terminology.visibility import HIDEABLE
 
 _TEXT_KEYS = frozenset({"display", "text", "title", "description", "family", "given", "name", "comment", "valueString"})

@@ -14,7 +14,7 @@ from typing import Any
 
 from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir import dates
-from fhir_dmp.search.fold import fold, starts
+from fhir_dmp.fhir.fold import fold, starts
 from fhir_dmp.search.keys import (
     ANY_SYSTEM,
     canonical_parts,

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/codesystem.html, https://hl7.org/fhir/R4/codesystem-filt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import re2
 
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.terminology.word_index import WordIndex
 
 #: Longest pattern that the filter `regex` takes; the matcher needs time in proportion to text and pattern.
 MAX_PATTERN = 500
@@ -38,6 +39,11 @@ class Concept:
     inactive: bool = False
     designations: tuple[Json, ...] = ()
     properties: tuple[Json, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Return what a text search looks at: the code, its display and the designations."""
+        return [self.code, self.display, *(str(each.get("value", "")) for each in self.designations)]
 
     def values(self, name: str) -> list[str]:
         """Return the values of a property as text; `display` and `definition` count as properties, too."""
@@ -66,7 +72,10 @@ def text_of(value: Any) -> str:
 
 @dataclass(frozen=True, eq=False)
 class CodeSystem:
-    """Concepts by code, in the order of the definition. complete: what is not here does not exist."""
+    """Concepts by code, in the order of the definition. complete: what is not here does not exist.
+
+    grammar: says which further codes there are, where a code system has rules instead of a list.
+    """
 
     url: str
     concepts: Mapping[str, Concept]
@@ -75,6 +84,7 @@ class CodeSystem:
     complete: bool = False
     case_sensitive: bool = True
     properties: Mapping[str, str] = field(default_factory=dict)
+    grammar: Callable[[str], bool] | None = None
 
     @classmethod
     def read(cls, resource: Json) -> CodeSystem:
@@ -109,8 +119,28 @@ class CodeSystem:
         """Return a concept by its code, in any case where the code system does not mind case."""
         found = self.concepts.get(code)
         if found is None and not self.case_sensitive:
-            return self._folded.get(code.casefold())
+            found = self._folded.get(code.casefold())
+        if found is None and self.grammar is not None and self.grammar(code):
+            return Concept(code, display=code)
         return found
+
+    def matching(self, words: Sequence[str]) -> list[Concept]:
+        """Return the concepts of which every folded word begins a word of a name, in the order of the definition."""
+        found = self._index.find(words)
+        return [self.listed[number] for number in found]
+
+    def matching_codes(self, word: str) -> set[str]:
+        """Return the codes of the concepts with a word that begins so."""
+        return {self.listed[number].code for number in self._index.hits(word)}
+
+    @cached_property
+    def listed(self) -> Sequence[Concept]:
+        """The concepts in the order of the definition."""
+        return tuple(self.concepts.values())
+
+    @cached_property
+    def _index(self) -> WordIndex:
+        return WordIndex(concept.names for concept in self.listed)
 
     @cached_property
     def _folded(self) -> Mapping[str, Concept]:
@@ -146,7 +176,8 @@ class CodeSystem:
         found: dict[str, None] = {code: None}
         waiting = [code]
         while waiting:
-            waiting = [each for at in waiting for each in following(at) if each not in found]
+            # Once each: in a hierarchy with several ways to one code, the ways may be more than anybody can walk.
+            waiting = list(dict.fromkeys(each for at in waiting for each in following(at) if each not in found))
             found.update(dict.fromkeys(waiting))
         return found
 
@@ -158,27 +189,29 @@ class CodeSystem:
             return "subsumes"
         return "subsumed-by" if other in self.above(one) else "not-subsumed"
 
-    def predicate(self, name: str, op: str, value: str) -> Predicate:
+    def predicate(self, name: str, op: str, value: str, *, of_many: bool = False) -> Predicate:
         """Return the function that says whether a concept passes a filter of a value set.
 
+        of_many: it will be asked of every concept, so that work beforehand is worth it.
+
         Raises:
-            NotComputable: an operator or property that is not known here, or a pattern that cannot be used.
+            NotComputable: an operator or property that is not known here, or a value that means nothing.
         """
         if op in _TREES:
             if name not in ("concept", "code"):
                 raise NotComputable(f"The filter {op} works on `concept`, not on `{name[:40]}`.")
-            return _TREES[op](self, value)
-        if op in ("in", "not-in"):
-            wanted = {part.strip() for part in value.split(",")}
-            return lambda concept: (not wanted.isdisjoint(self._texts(concept, name))) is (op == "in")
-        if op == "=":
-            return lambda concept: value in self._texts(concept, name)
-        if op == "exists":
-            return lambda concept: bool(self._texts(concept, name)) is (value == "true")
-        if op == "regex":
-            matches = _pattern(value)
-            return lambda concept: any(matches(text) for text in self._texts(concept, name))
-        raise NotComputable(f"The filter operator `{op[:40]}` is not known.")
+            return _TREES[op](self, value, of_many)
+        if op not in _ON_VALUES:
+            raise NotComputable(f"The filter operator `{op[:40]}` is not known.")
+        if name not in self._filterable:
+            raise NotComputable(f"The code system {self.url} has no property `{name[:40]}` here.")
+        return _ON_VALUES[op](lambda concept: self._texts(concept, name), value)
+
+    @cached_property
+    def _filterable(self) -> frozenset[str]:
+        """The properties that are declared or used, and those that every code system has."""
+        used = {str(each.get("code")) for concept in self.concepts.values() for each in concept.properties}
+        return _EVERYWHERE | self.properties.keys() | used
 
     def _texts(self, concept: Concept, name: str) -> list[str]:
         if name in ("code", "concept"):
@@ -192,29 +225,75 @@ class CodeSystem:
         return concept.values(name)
 
 
-def _is_a(system: CodeSystem, value: str) -> Predicate:
+def _under(system: CodeSystem, value: str, of_many: bool) -> Predicate:
+    """Say whether a concept is the value or below it: once from above, or of each from below."""
+    if of_many:
+        below = system.below(value)
+        return lambda concept: concept.code in below
     return lambda concept: value in system.above(concept.code)
 
 
-def _descendant(system: CodeSystem, value: str) -> Predicate:
-    return lambda concept: concept.code != value and value in system.above(concept.code)
+def _descendant(system: CodeSystem, value: str, of_many: bool) -> Predicate:
+    under = _under(system, value, of_many)
+    return lambda concept: concept.code != value and under(concept)
 
 
-def _is_not_a(system: CodeSystem, value: str) -> Predicate:
-    return lambda concept: value not in system.above(concept.code)
+def _is_not_a(system: CodeSystem, value: str, of_many: bool) -> Predicate:
+    under = _under(system, value, of_many)
+    return lambda concept: not under(concept)
 
 
-def _generalizes(system: CodeSystem, value: str) -> Predicate:
+def _generalizes(system: CodeSystem, value: str, of_many: bool) -> Predicate:
     above = system.above(value)
     return lambda concept: concept.code in above
 
 
-_TREES: Mapping[str, Callable[[CodeSystem, str], Predicate]] = {
-    "is-a": _is_a,
+_TREES: Mapping[str, Callable[[CodeSystem, str, bool], Predicate]] = {
+    "is-a": _under,
     "descendent-of": _descendant,
     "is-not-a": _is_not_a,
     "generalizes": _generalizes,
 }
+
+Texts = Callable[[Concept], list[str]]
+
+
+def _in(texts: Texts, value: str) -> Predicate:
+    wanted = {part.strip() for part in value.split(",")}
+    return lambda concept: not wanted.isdisjoint(texts(concept))
+
+
+def _not_in(texts: Texts, value: str) -> Predicate:
+    inside = _in(texts, value)
+    return lambda concept: not inside(concept)
+
+
+def _equal(texts: Texts, value: str) -> Predicate:
+    return lambda concept: value in texts(concept)
+
+
+def _exists(texts: Texts, value: str) -> Predicate:
+    if value not in ("true", "false"):
+        raise NotComputable("The filter exists has the value true or false.")
+    return lambda concept: bool(texts(concept)) is (value == "true")
+
+
+def _regex(texts: Texts, value: str) -> Predicate:
+    matches = _pattern(value)
+    return lambda concept: any(matches(text) for text in texts(concept))
+
+
+_ON_VALUES: Mapping[str, Callable[[Texts, str], Predicate]] = {
+    "=": _equal,
+    "in": _in,
+    "not-in": _not_in,
+    "exists": _exists,
+    "regex": _regex,
+}
+#: Properties that every concept has, and those that R4 defines for all code systems.
+_EVERYWHERE = frozenset(
+    ("code", "concept", "display", "definition", "parent", "child", "inactive", "notSelectable", "deprecated", "status")
+)
 
 
 def _pattern(value: str) -> Callable[[str], bool]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable
+from functools import cached_property
 
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import canonical_system
 from fhir_dmp.terminology.code_system import CodeSystem
+from fhir_dmp.terminology.concept_map import ConceptMap
 from fhir_dmp.terminology.packaged import Packaged
 from fhir_dmp.terminology.value_set import ValueSet, contains, split_canonical
 
@@ -49,12 +50,16 @@ class Loaded:
         found = self._sets[url]
         return found if version in (None, found.resource.get("version")) else None
 
-    @property
-    def concept_maps(self) -> Iterator[Json]:
+    @cached_property
+    def concept_maps(self) -> tuple[ConceptMap, ...]:
         """All maps."""
-        own = [each for (kind, _), each in self._given.items() if kind == "ConceptMap"]
-        urls = {each["url"] for each in own}
-        return chain(own, (each for each in self._packaged.concept_maps if each["url"] not in urls))
+        own = [ConceptMap.read(each) for (kind, _), each in self._given.items() if kind == "ConceptMap"]
+        urls = {each.url for each in own}
+        return (*own, *(each for each in self._packaged.concept_maps if each.url not in urls))
+
+    def national(self) -> Iterable[Json]:
+        """Return the packaged national value sets, code systems and maps as resources with an id."""
+        return self._packaged.national()
 
     @property
     def code_system_urls(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is in a ValueSet: one code asked for (`contains`), or all of them (`members`), from the same definition.
+"""What is in a ValueSet, asked of one code (`contains`); listing.py lists all of them from the same definition.
 
 https://hl7.org/fhir/R4/valueset.html#compositions. Only what is loaded counts: where a code system is not here, or only
 in part, the answer is open (None) rather than no. Systems are compared in their preferred spelling (aliases.py).
@@ -6,19 +6,21 @@ in part, the answer is open (None) rather than no. Systems are compared in their
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.terminology.aliases import canonical_system
-from fhir_dmp.terminology.code_system import CodeSystem, Concept, NotComputable, Predicate
+from fhir_dmp.terminology.code_system import CodeSystem, NotComputable, Predicate
+from fhir_dmp.terminology.word_index import WordIndex
 
 #: (preferred spelling of the system, code)
 Pair = tuple[str, str]
 #: Value sets that include each other are followed so far.
-_DEPTH = 20
+DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,36 @@ class Part:
             sets=tuple(str(url) for url in given.get("valueSet") or ()),
         )
 
-    def tests(self, loaded: CodeSystem) -> list[Predicate]:
-        """Return what a concept must pass.
+    def tests(self, loaded: CodeSystem, *, of_many: bool = False) -> list[Predicate]:
+        """Return what a concept must pass; of_many: every concept will be asked.
 
         Raises:
             NotComputable: a filter that is not known.
         """
         return [
-            loaded.predicate(str(each.get("property")), str(each.get("op")), str(each.get("value", "")))
+            loaded.predicate(
+                str(each.get("property")), str(each.get("op")), str(each.get("value", "")), of_many=of_many
+            )
             for each in self.filters
         ]
+
+    def listed_with(self, word: str) -> set[str]:
+        """Return the enumerated codes with a word that begins so, in what the value set itself says of them."""
+        return {self._codes[number] for number in self._index.hits(word)}
+
+    @cached_property
+    def _codes(self) -> Sequence[str]:
+        return tuple(self.listed)
+
+    @cached_property
+    def _index(self) -> WordIndex:
+        return WordIndex(names_of(code, given) for code, given in self.listed.items())
+
+
+def names_of(code: str, given: Json) -> list[str]:
+    """Return what a value set itself says of a code that it enumerates."""
+    designations = (str(each.get("value", "")) for each in objects_of(given.get("designation")))
+    return [code, str(given.get("display", "")), *designations]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,23 +146,39 @@ def split_canonical(url: str) -> tuple[str, str | None]:
 
 # --- one code --------------------------------------------------------------------------------------------------------
 
+#: What was said of a code by a value set that several others may include; None while it is being asked.
+_Said = dict[tuple[str, str, str], bool | None]
 
-def contains(value_set: ValueSet, system: str | None, code: str, source: Source, depth: int = _DEPTH) -> bool | None:
+
+def contains(value_set: ValueSet, system: str | None, code: str, source: Source) -> bool | None:
     """Say whether a code is in a value set. system None: in whatever system. None: nobody here can tell."""
+    if system is not None or value_set.include is None:
+        return _contains(value_set, system, code, source, DEPTH, {})
+    said: _Said = {}
+    systems = _systems(value_set, source, DEPTH, set())
+    return any_of(_contains(value_set, each, code, source, DEPTH, said) for each in systems)
+
+
+def part_has(part: Part, system: str, code: str, source: Source) -> bool | None:
+    """Say whether an include or exclude has the code: in its system and in every value set that it names."""
+    return _part_has(part, system, code, source, DEPTH, {})
+
+
+def _contains(
+    value_set: ValueSet, system: str | None, code: str, source: Source, depth: int, said: _Said
+) -> bool | None:
     if value_set.include is None:
         return _is_listed(value_set, system, code)
-    if depth == 0:
+    if depth == 0 or system is None:
         return None
-    if system is None:
-        return any_of(contains(value_set, each, code, source, depth) for each in _systems(value_set, source, depth))
-    said = any_of(_part_has(part, system, code, source, depth) for part in value_set.include)
-    if said is False or (value_set.skip_inactive and _is_inactive(system, code, source)):
+    inside = any_of(_part_has(part, system, code, source, depth, said) for part in value_set.include)
+    if inside is False or (value_set.skip_inactive and _is_inactive(system, code, source)):
         return False
-    out = any_of(_part_has(part, system, code, source, depth) for part in value_set.exclude)
-    return False if out else None if out is None else said
+    out = any_of(_part_has(part, system, code, source, depth, said) for part in value_set.exclude)
+    return False if out else None if out is None else inside
 
 
-def _systems(value_set: ValueSet, source: Source, depth: int) -> dict[str, None]:
+def _systems(value_set: ValueSet, source: Source, depth: int, seen: set[str]) -> dict[str, None]:
     """Return the systems whose codes the value set may have."""
     found = dict.fromkeys(system for system, _ in value_set.listed or ()) if value_set.include is None else {}
     for part in value_set.include or ():
@@ -148,8 +186,9 @@ def _systems(value_set: ValueSet, source: Source, depth: int) -> dict[str, None]
             found[part.system] = None
             continue
         for url in part.sets if depth else ():
-            other = source.value_set(*split_canonical(url))
-            found |= {} if other is None else _systems(other, source, depth - 1)
+            other = source.value_set(*split_canonical(url)) if url not in seen else None
+            seen.add(url)
+            found |= {} if other is None else _systems(other, source, depth - 1, seen)
     return found
 
 
@@ -171,14 +210,17 @@ def _is_listed(value_set: ValueSet, system: str | None, code: str) -> bool | Non
     return any(known == code for _, known in value_set.listed)
 
 
-def _part_has(part: Part, system: str, code: str, source: Source, depth: int) -> bool | None:
-    """Say whether an include or exclude has the code: in its system and in every value set that it names."""
+def _part_has(part: Part, system: str, code: str, source: Source, depth: int, said: _Said) -> bool | None:
     answers: list[bool | None] = []
     if part.system is not None:
         answers.append(_system_has(part, part.system, system, code, source))
-    for url in part.sets:
-        other = source.value_set(*split_canonical(url))
-        answers.append(None if other is None else contains(other, system, code, source, depth - 1))
+    for url in part.sets if False not in answers else ():
+        asked = (url, system, code)
+        if asked not in said:
+            said[asked] = None
+            other = source.value_set(*split_canonical(url))
+            said[asked] = None if other is None else _contains(other, system, code, source, depth - 1, said)
+        answers.append(said[asked])
     if False in answers or not answers:
         return False
     return None if None in answers else True
@@ -203,98 +245,6 @@ def _is_inactive(system: str, code: str, source: Source) -> bool:
     loaded = source.code_system(system)
     concept = loaded.find(code) if loaded is not None else None
     return concept is not None and concept.inactive
-
-
-# --- all of them -----------------------------------------------------------------------------------------------------
-
-
-def members(value_set: ValueSet, source: Source, *, active_only: bool = False) -> list[Member]:
-    """Return every code once, in the order of the definition.
-
-    Raises:
-        NotComputable: it cannot be listed from what is loaded; when it brings an expansion, that one is returned.
-    """
-    try:
-        found = _members(value_set, source, ())
-    except NotComputable:
-        if value_set.listed is None:
-            raise
-        found = value_set.listed
-    return [member for member in found.values() if not (active_only and member.inactive)]
-
-
-def _members(value_set: ValueSet, source: Source, within: tuple[str, ...]) -> Mapping[Pair, Member]:
-    name = value_set.url
-    if name and name in within:
-        raise NotComputable(f"The value set {name} includes itself.")
-    if len(within) >= _DEPTH:
-        raise NotComputable(f"More than {_DEPTH} value sets include each other.")
-    if value_set.include is None:
-        if value_set.listed is None:
-            raise NotComputable(f"The value set {name} says nothing of its content.")
-        return value_set.listed
-    inside = (*within, name)
-    found: dict[Pair, Member] = {}
-    for part in value_set.include:
-        for pair, member in _of_part(part, source, inside).items():
-            if not (value_set.skip_inactive and member.inactive):
-                found.setdefault(pair, member)
-    for part in value_set.exclude:
-        for pair in _of_part(part, source, inside):
-            found.pop(pair, None)
-    return found
-
-
-def _of_part(part: Part, source: Source, within: tuple[str, ...]) -> Mapping[Pair, Member]:
-    sets = [_named(url, source, within) for url in part.sets]
-    own = _of_system(part, part.system, source) if part.system is not None else sets.pop(0) if sets else {}
-    return {pair: member for pair, member in own.items() if all(pair in each for each in sets)}
-
-
-def _named(url: str, source: Source, within: tuple[str, ...]) -> Mapping[Pair, Member]:
-    found = source.value_set(*split_canonical(url))
-    if found is None:
-        raise NotComputable(f"The value set {url} is not loaded.")
-    return _members(found, source, within)
-
-
-def _of_system(part: Part, system: str, source: Source) -> dict[Pair, Member]:
-    loaded = source.code_system(system, part.version)
-    if part.listed:
-        found = [_of_listed(system, code, each, loaded) for code, each in part.listed.items()]
-        return {member.pair: member for member in found}
-    if loaded is None:
-        raise NotComputable(f"The code system {system} is not loaded.")
-    if not loaded.complete:
-        raise NotComputable(f"The code system {system} is loaded only in part.")
-    tests = part.tests(loaded)
-    kept = (each for each in loaded.concepts.values() if all(test(each) for test in tests))
-    return {member.pair: member for member in (_of_concept(system, each, loaded) for each in kept)}
-
-
-def _of_listed(system: str, code: str, given: Json, loaded: CodeSystem | None) -> Member:
-    concept = (loaded.find(code) if loaded is not None else None) or Concept(code)
-    return Member(
-        system=system,
-        code=code,
-        display=str(given.get("display") or concept.display),
-        version=loaded.version if loaded is not None else "",
-        abstract=concept.abstract,
-        inactive=concept.inactive,
-        designations=(*objects_of(given.get("designation")), *concept.designations),
-    )
-
-
-def _of_concept(system: str, concept: Concept, loaded: CodeSystem) -> Member:
-    return Member(
-        system=system,
-        code=concept.code,
-        display=concept.display,
-        version=loaded.version,
-        abstract=concept.abstract,
-        inactive=concept.inactive,
-        designations=concept.designations,
-    )
 
 
 def _expanded(expansion: Json) -> Iterator[Member]:

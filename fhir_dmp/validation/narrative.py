@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 from xml.parsers import expat
 
+from fhir_dmp.fhir.elements import MAX_NARRATIVE_DEPTH
 from fhir_dmp.validation.primitives import Fault
 
 XHTML = "http://www.w3.org/1999/xhtml"
-MAX_DEPTH = 100
 
 # txt-1 says in words "chapters 7 to 11 of HTML 4.0", and forgets these harmless elements of them in its expression.
 _ALSO = frozenset({"address", "bdo", "kbd"})
@@ -70,8 +70,8 @@ def _read(value: str, allowed: set[str], attributes: frozenset[str]) -> bool:
         if depth == 0 and name != f"{XHTML} div":
             raise _Refused(f"The narrative must be one div in the namespace {XHTML}.")
         depth += 1
-        if depth > MAX_DEPTH:
-            raise _Refused(f"The narrative is nested deeper than {MAX_DEPTH} levels.")
+        if depth > MAX_NARRATIVE_DEPTH:
+            raise _Refused(f"The narrative is nested deeper than {MAX_NARRATIVE_DEPTH} levels.")
         if name not in allowed:
             raise _Refused("The narrative uses an element that is not plain formatting (txt-1).")
         if attrs:

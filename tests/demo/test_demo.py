@@ -14,10 +14,13 @@ from fhir_dmp.demo import people
 from fhir_dmp.demo.load import lines
 from fhir_dmp.demo.papers import papers
 from fhir_dmp.identity.caller import Actor, Mode
+from fhir_dmp.interactions.write import as_stored
 from fhir_dmp.patients.ins import has_valid_key
 from fhir_dmp.ports import AuditQuery, HistoryQuery
 from fhir_dmp.store.memory import MemoryStore
 from fhir_dmp.terminology import national
+from fhir_dmp.terminology.sharing import COMPREHENSIVE, SUBMISSION_SET
+from fhir_dmp.validation.conformance import judge
 from tests.world import Client, FixedClock, World, make_world
 
 Json = dict[str, Any]
@@ -74,6 +77,21 @@ def test_there_are_professionals_of_every_part_and_two_structures(world: World) 
     found = world.admin.get("/Practitioner?_count=100").entries
     assert {each["identifier"][0]["value"] for each in found} == {one.number for one in people.PROFESSIONALS}
     assert {each["name"] for each in world.admin.get("/Organization").entries} == set(people.STRUCTURES.values())
+
+
+def test_whatever_the_demonstration_holds_is_valid_by_the_profiles_that_it_claims(world: World) -> None:
+    claimed: set[str] = set()
+    found = [f"/{type_}?_count=500" for type_ in world.services.store.types() if type_ != "Binary"]
+    for path in [*found, "/AuditEvent?date=ge2020&_count=500", "/metadata", "/metadata?mode=terminology"]:
+        answer = world.admin.get(path)
+        assert answer.status == 200, answer.body
+        issues = judge(answer.json, world.services.profiles(), (), as_stored)
+        assert [each for each in issues if each.severity in ("error", "fatal")] == [], path
+        unjudged = [each for each in issues if (each.code, each.severity) == ("not-supported", "warning")]
+        assert unjudged == [], path
+        claimed |= {url for each in answer.entries for url in each.get("meta", {}).get("profile", ())}
+    assert {COMPREHENSIVE, SUBMISSION_SET} <= claimed
+    assert any("BasicAudit" in url for url in claimed)
 
 
 def test_there_is_a_document_of_each_main_class(world: World) -> None:

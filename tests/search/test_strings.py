@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_dmp.errors import BadRequest
-from fhir_dmp.search.fold import fold, starts, words
+from fhir_dmp.fhir.fold import fold, starts, words
 from tests.search.shelf import Shelf
 
 PEOPLE = Shelf(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_dmp.search.fold import words
+from fhir_dmp.fhir.fold import words
 from fhir_dmp.search.texts import LONGEST_WORD, MOST_WORDS, distinct_words, full_texts
 
 _texts = st.text(st.sampled_from("aéÉœ'- .,\n\tß1Zz\u0301\u00a0"), max_size=60)

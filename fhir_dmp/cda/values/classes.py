@@ -8,11 +8,11 @@ from typing import Any
 from fhir_dmp.cda.elements import make
 from fhir_dmp.cda.knowledge import Part
 from fhir_dmp.cda.values.codec import Codec, Read, Reader, Writer
-from fhir_dmp.cda.values.concepts import read_concept, write_concept
+from fhir_dmp.cda.values.concepts import concept_element, read_concept, write_concept
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import TRE_A08_CONFIDENTIALITY
 
+_CONFIDENTIALITY = "jdv-hl7-v3-xBasicConfidentialityKind-cisis"
 _ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 
 
@@ -71,12 +71,13 @@ def _confidentiality(elements: Sequence[Element], part: Part, reader: Reader) ->
 
 
 def _write_confidentiality(value: Any, part: Part, name: str, writer: Any) -> list[Element]:
-    display = writer.knowledge.codes.display("jdv-j08", TRE_A08_CONFIDENTIALITY, str(value)) or {
-        "N": "Normal",
-        "R": "Restreint",
-        "V": "Très restreint",
-    }.get(str(value))
-    return [make(name, {"code": str(value), "codeSystem": "2.16.840.1.113883.5.25", "displayName": display})]
+    known = writer.knowledge.binding(_CONFIDENTIALITY)
+    coding = known.coding(str(value))
+    if coding is None:
+        # FHIR has finer grades below normal: nobody sees less than before, and the report says so.
+        coding = known.coding("N")
+        writer.drop(name, f"{value} is not in {known.name}: written as N")
+    return [concept_element({"coding": [coding]}, name, writer)]
 
 
 CODECS = {

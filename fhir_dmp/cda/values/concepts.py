@@ -77,6 +77,8 @@ def read_concept(elements: Sequence[Element], part: Part, reader: Reader) -> Rea
             exact = False
     if codings:
         found = {"coding": codings, **found}
+    bound = part.options.get("set")
+    exact = exact and (bound is None or (bool(codings) and reader.knowledge.binding(bound).holds(codings[0])))
     flavor = element.get("nullFlavor")
     if qualifiers:
         found = {"extension": qualifiers, **found}
@@ -120,14 +122,23 @@ def _code_attributes(coding: Json, writer: Writer) -> dict[str, str | None] | No
     }
 
 
-def concept_element(value: Json, name: str, writer: Writer) -> Element:
-    """Return the CD of a CodeableConcept; a coding of a system without OID has no place."""
+def concept_element(value: Json, name: str, writer: Writer, bound: str | None = None) -> Element:
+    """Return the CD of a CodeableConcept; a coding of a system without OID has no place.
+
+    bound: value set that the code must be of; any other code is written as a translation, and reported.
+    """
     flavor = flavor_of(value)
-    codings = [found for one in value.get("coding", ()) if (found := _code_attributes(one, writer)) is not None]
-    if codings:
-        element = make(name, codings[0])
+    stated, fits = list(value.get("coding", ())), True
+    if bound is not None and stated:
+        stated, fits = writer.knowledge.binding(bound).arranged(stated)
+        if not fits:
+            set_ = writer.knowledge.binding(bound).name
+            writer.drop(name, f"no code is in {set_}: what was given stands as a translation")
+    codings = [found for one in stated if (found := _code_attributes(one, writer)) is not None]
+    if codings and fits:
+        element = make(name, codings.pop(0))
     else:
-        element = make(name, {"nullFlavor": flavor or ("OTH" if value.get("text") else "UNK")})
+        element = make(name, {"nullFlavor": flavor or ("OTH" if value.get("text") or codings else "UNK")})
     if value.get("text"):
         element.append(with_text("originalText", str(value["text"])))
     for extension in value.get("extension", ()):
@@ -138,13 +149,13 @@ def concept_element(value: Json, name: str, writer: Writer) -> Element:
                 if attributes and one.get("url") in ("name", "value"):
                     qualifier.append(make(one["url"], attributes))
             element.append(qualifier)
-    element.extend(make("translation", one) for one in codings[1:])
+    element.extend(make("translation", one) for one in codings)
     return element
 
 
 def write_concept(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
     """CodeableConcept -> CD."""
-    return [concept_element(value, name, writer)]
+    return [concept_element(value, name, writer, part.options.get("set"))]
 
 
 def read_coding(elements: Sequence[Element], part: Part, reader: Reader) -> Read | None:
@@ -180,10 +191,25 @@ def _reverse(table: Mapping[str, str], value: Any) -> str | None:
 
 
 def write_code(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
-    """Code -> CS."""
+    """Code -> CS, or CD when the part names a value set; a code that CDA has no word for is reported."""
+    candidates = _candidates(value, part, writer)
+    if "set" in part.options:
+        coding = writer.knowledge.binding(part.options["set"]).first_of(candidates)
+        attributes = _code_attributes(coding, writer) if coding else None
+        if attributes:
+            return [make(name, attributes)]
+        candidates = []
+    if candidates:
+        return [make(name, {part.attribute or "code": candidates[0]})]
+    nearest = writer.knowledge.tables.get(f"{part.options.get('table')}-nearest", {}).get(str(value))
+    writer.drop(name, f"CDA has no word for {value}" + (f": it is written as {nearest}" if nearest else ""))
+    return [make(name, {part.attribute or "code": nearest})] if nearest else []
+
+
+def _candidates(value: Any, part: Part, writer: Writer) -> list[str]:
+    """Return the CDA codes of a FHIR code, by the table of the part."""
     table = writer.knowledge.tables.get(part.options.get("table", ""))
-    text = str(value) if table is None else _reverse(table, value)
-    return [make(name, {part.attribute or "code": text})] if text else []
+    return [str(value)] if table is None else [code for code, one in table.items() if one == value]
 
 
 def read_mapped(elements: Sequence[Element], part: Part, reader: Reader) -> Read | None:
@@ -192,29 +218,39 @@ def read_mapped(elements: Sequence[Element], part: Part, reader: Reader) -> Read
     if read is None or read.value is None or not read.value.get("coding"):
         return Read(None, False) if read is None or part.options.get("strict") else Read(read.value, False)
     table = reader.knowledge.tables[part.options["table"]]
-    code = next((table[one["code"]] for one in read.value["coding"] if one.get("code") in table), None)
+    system, codings = part.options["system"], read.value["coding"]
+    words = set(table.values())
+    # A translation into the very system is more precise than what stands for it in the value set of the CI-SIS.
+    told = next((one["code"] for one in codings[1:] if one.get("system") == system and one.get("code") in words), None)
+    code = told or next((table[one["code"]] for one in codings if one.get("code") in table), None)
     if code is None:
         return None
-    mapped = {"system": part.options["system"], "code": code}
-    others = [one for one in read.value["coding"] if one.get("system") != mapped["system"]]
-    found = {"coding": [mapped, *others]}
+    found: Json = {
+        "coding": [{"system": system, "code": code}, *(one for one in codings if one.get("system") != system)]
+    }
     if read.value.get("text"):
         found["text"] = read.value["text"]
     return Read(found, False)
 
 
 def write_mapped(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
-    """CodeableConcept -> CD, by the table read backwards when the original coding is not there."""
-    codings = [one for one in value.get("coding", ()) if one.get("system") != part.options["system"]]
-    if not codings:
-        table = writer.knowledge.tables[part.options["table"]]
-        main = next((one for one in value.get("coding", ())), None)
-        code = _reverse(table, main.get("code")) if main else None
-        if code is None:
-            return write_concept(value, part, name, writer) if main or value.get("text") else []
-        system = writer.knowledge.tables.get(part.options["table"] + "-oid", {}).get(code, part.options.get("oid"))
-        return [make(name, {"code": code, "codeSystem": system, "displayName": main.get("display") if main else None})]
-    return write_concept({**value, "coding": codings}, part, name, writer)
+    """CodeableConcept -> CD: in the value set of the part; else its other coding, or the table read backwards."""
+    system, stated = part.options["system"], list(value.get("coding", ()))
+    own = next((one for one in stated if one.get("system") == system), None)
+    if "set" in part.options:
+        known = writer.knowledge.binding(part.options["set"])
+        codes = _candidates(own.get("code"), part, writer) if own is not None else []
+        meant = known.first_of(codes)
+        if meant is not None and not any(known.holds(one) for one in stated):
+            stated = [meant, *(one for one in stated if one is not own)]
+        return [concept_element({**value, "coding": stated}, name, writer, part.options["set"])]
+    others = [one for one in stated if one.get("system") != system]
+    if not others and own is not None:
+        code = next(iter(_candidates(own.get("code"), part, writer)), None)
+        if code is not None:
+            attributes = {"code": code, "codeSystem": part.options.get("oid"), "displayName": own.get("display")}
+            return [make(name, attributes)]
+    return write_concept({**value, "coding": others or stated}, part, name, writer)
 
 
 CODECS = {

@@ -50,6 +50,7 @@ _BACK_SCHEMES = {"phone": "tel:", "fax": "fax:", "email": "mailto:", "pager": "t
 _PART_NAME = re.compile(r"[A-Za-z]{1,40}")
 _LINE = ("houseNumber", "houseNumberNumeric", "streetNameType", "streetName")
 _EXTRA = ("additionalLocator", "unitID", "postBox", "precinct")
+_LINES = ("streetName", "additionalLocator", "unitID", "precinct")
 _NAMED = {"postalCode": "postalCode", "city": "city", "county": "district", "state": "state", "country": "country"}
 USE = f"{EXTENSIONS}/cda-use"
 
@@ -141,7 +142,12 @@ def address_element(value: Json) -> Element | None:
             return element
         element = make("addr", {"use": _use_of(value)})
     lines = value.get("line") or ([value["text"]] if value.get("text") and not value.get("city") else [])
-    element.extend(with_text("streetAddressLine", str(line)) for line in lines)
+    # The two styles of an address are never mixed: lines are parts as soon as there is another part. [cda 2.8]
+    names = _LINES if any(value.get(key) for key in _NAMED.values()) else ("streetAddressLine",) * 7
+    fitting = [str(line) for line in lines[: len(names) - 1]]
+    rest = ", ".join(str(line) for line in lines[len(names) - 1 :])
+    for name, line in zip(names, [*fitting, *([rest] if rest else [])], strict=False):
+        element.append(with_text(name, line))
     for name, key in _NAMED.items():
         if value.get(key):
             element.append(with_text(name, str(value[key])))
@@ -166,14 +172,33 @@ def read_name(element: Element | None) -> Json | None:
     return found
 
 
-def name_element(value: Json) -> Element:
+#: Value sets of civility and title. [cda 2.5]
+_CIVILITY, _TITLE = "jdv-j245", "jdv-j246"
+
+
+def titles(value: Json, writer: Writer) -> tuple[list[str], list[str]]:
+    """Return prefixes and suffixes of a name as the CI-SIS codes them: a title is a suffix, wherever it stood."""
+    found: dict[str, list[str]] = {_CIVILITY: [], _TITLE: []}
+    words = writer.knowledge.tables["titles"]
+    for text in (*value.get("prefix", ()), *value.get("suffix", ())):
+        code = words.get(str(text).strip(" .").casefold(), str(text).strip())
+        known = next((name for name in found if writer.knowledge.binding(name).coding(code)), None)
+        if known is None:
+            writer.drop("name", f"the title {text} has no code")
+        else:
+            found[known].append(code)
+    return found[_CIVILITY], found[_TITLE]
+
+
+def name_element(value: Json, writer: Writer) -> Element:
     """HumanName -> PN."""
     element = make("name")
-    for name in ("prefix", "given"):
-        element.extend(with_text(name, str(text)) for text in value.get(name, ()))
+    prefixes, suffixes = titles(value, writer)
+    element.extend(with_text("prefix", text) for text in prefixes)
+    element.extend(with_text("given", str(text)) for text in value.get("given", ()))
     if value.get("family"):
         element.append(with_text("family", str(value["family"])))
-    element.extend(with_text("suffix", str(text)) for text in value.get("suffix", ()))
+    element.extend(with_text("suffix", text) for text in suffixes)
     if not len(element) and value.get("text"):
         element.text = str(value["text"])
     return element

@@ -5,8 +5,8 @@ https://hl7.org/fhir/R4/operations.html#request
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fhir_dmp.errors import BadRequest, NotFound
@@ -14,10 +14,11 @@ from fhir_dmp.fhir.elements import objects_of, text_of
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import authorise, record
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.operations.primitives import Given, given
+from fhir_dmp.interactions.operations.primitives import RESOURCE, Given, given
 from fhir_dmp.interactions.operations.sent import well_formed
 from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.terminology.aliases import canonical_system
 from fhir_dmp.terminology.value_set import split_canonical
 
 _FOUND = TypeVar("_FOUND")
@@ -37,10 +38,20 @@ class Asked:
 class Inputs:
     """The parameters of a call: primitives by name, and what only a body can carry."""
 
-    def __init__(self, call: Call, declared: Mapping[str, tuple[str, ...]]) -> None:
-        body = call.payload.resource if call.payload else None
+    def __init__(self, call: Call, declared: Mapping[str, tuple[str, ...]], refused: Collection[str] = ()) -> None:
+        """Read them. refused: parameters of R4 without which the answer would be another, and which are not offered.
+
+        Raises:
+            BadRequest: one of those, or what `primitives.given` refuses.
+        """
+        asked = _wrapped(call, declared)
+        body = asked.payload.resource if asked.payload else None
         self._parts = objects_of(body.get("parameter")) if body is not None else []
-        self._given: Given = given(call, declared)
+        for name in refused:
+            if any(each.get("name") == name for each in self._parts) or any(key == name for key, _ in call.query):
+                text = f"The parameter '{name}' is not supported, and without it the answer could be another."
+                raise BadRequest(text, code="not-supported", expression=name)
+        self._given: Given = given(asked, declared)
 
     def one(self, name: str) -> str | None:
         """Return a primitive parameter, None when it was not given.
@@ -70,6 +81,24 @@ class Inputs:
         if not value.isdecimal() or len(value) > 9:
             raise BadRequest(f"The parameter '{name}' is a whole number from 0.", code="value", expression=name)
         return int(value)
+
+    def parts(self, name: str) -> list[list[Json]]:
+        """Return the parts of every parameter of this name."""
+        return [objects_of(each.get("part")) for each in self._parts if each.get("name") == name]
+
+    def versions(self, name: str) -> dict[str, str]:
+        """Return versions by code system (preferred spelling), from canonical URLs `system|version`.
+
+        Raises:
+            BadRequest: no version in one of them.
+        """
+        found = {}
+        for value in self.all(name):
+            system, version = split_canonical(value)
+            if version is None:
+                raise BadRequest(f"The parameter '{name}' is system|version.", code="value", expression=name)
+            found[canonical_system(system)] = version
+        return found
 
     def resource(self, name: str, type_: str) -> Json | None:
         """Return a resource that the body brings.
@@ -132,6 +161,16 @@ class Inputs:
         return self._given
 
 
+def _wrapped(call: Call, declared: Mapping[str, tuple[str, ...]]) -> Call:
+    """Return the call with Parameters as its body, also where the one resource that it takes was sent bare."""
+    body = call.payload.resource if call.payload else None
+    name = next((each for each, types in declared.items() if types == (RESOURCE,)), None)
+    if call.payload is None or body is None or name is None or body.get("resourceType") != call.path[0]:
+        return call
+    made = {"resourceType": "Parameters", "parameter": [{"name": name, "resource": body}]}
+    return replace(call, payload=replace(call.payload, resource=made))
+
+
 def _asked(coding: Any, name: str) -> Asked | None:
     code = text_of(coding.get("code")) if isinstance(coding, dict) else None
     if code is None:
@@ -141,14 +180,14 @@ def _asked(coding: Any, name: str) -> Asked | None:
 
 
 #: Parameters that say which code is asked about, as `primitives.given` declares them.
-CODED: Mapping[str, tuple[str, ...]] = {
+CODE: Mapping[str, tuple[str, ...]] = {
     "code": ("code", "string"),
     "system": ("uri", "string"),
     "version": ("string",),
-    "display": ("string",),
     "coding": ("Coding",),
-    "codeableConcept": ("CodeableConcept",),
 }
+#: The same where a name may be judged, too, and one of several codes suffices.
+CODED: Mapping[str, tuple[str, ...]] = {**CODE, "display": ("string",), "codeableConcept": ("CodeableConcept",)}
 
 
 def definition(

@@ -12,14 +12,16 @@ import binascii
 
 from fhir_dmp.cda.from_fhir import Written, from_fhir
 from fhir_dmp.cda.level1 import document_of
+from fhir_dmp.cda.succession import Predecessor
 from fhir_dmp.cda.to_fhir import to_fhir
 from fhir_dmp.errors import BadRequest, Forbidden, TooLarge
 from fhir_dmp.fhir.draft import Blob
-from fhir_dmp.fhir.elements import objects_of
+from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump
 from fhir_dmp.interactions import read, record
 from fhir_dmp.interactions.exchange import Answer, Call, Content
+from fhir_dmp.interactions.operations import replaced
 from fhir_dmp.interactions.operations.sent import well_formed
 from fhir_dmp.interactions.services import Services
 
@@ -108,13 +110,28 @@ def fhir_to_cda(call: Call, services: Services) -> Answer:
     if sent.get("resourceType") in ("Bundle", "DocumentReference"):
         well_formed(sent, services, complete=False)
     resource = inline(sent, call, services)
+    predecessor: Predecessor | None = None
     if resource.get("resourceType") == "DocumentReference":
-        resource = document_of(resource)
+        relations, predecessor = replaced.resolved(resource.get("relatesTo"), call, services)
+        resource = document_of({**resource, "relatesTo": relations})
     elif resource.get("resourceType") != "Bundle":
         raise BadRequest("Send a Bundle of type document, or a DocumentReference with its content.", code="required")
-    found = from_fhir(resource, services.cda(), services.zone)
+    else:
+        resource, predecessor = _replacing(resource, call, services)
+    found = from_fhir(resource, services.cda(), services.zone, predecessor)
     record.keep(services, record.record(call, "operation", services, what=["$fhir-to-cda"]))
     return _written(found, call)
+
+
+def _replacing(bundle: Json, call: Call, services: Services) -> tuple[Json, Predecessor | None]:
+    """Return a document whose Composition names by its uniqueId what it replaces, and what is known of that."""
+    entries = objects_of(bundle.get("entry"))
+    composition = object_of(entries[0].get("resource")) if entries else {}
+    if not composition.get("relatesTo"):
+        return bundle, None
+    relations, predecessor = replaced.resolved(composition["relatesTo"], call, services)
+    first = {**entries[0], "resource": {**composition, "relatesTo": relations}}
+    return {**bundle, "entry": [first, *entries[1:]]}, predecessor
 
 
 def inline(resource: Json, call: Call, services: Services) -> Json:

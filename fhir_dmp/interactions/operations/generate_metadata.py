@@ -80,4 +80,6 @@ def _reference(header: Header, attachment: Json, services: Services) -> Json:
     if named is None:
         raise BadRequest("The document names no patient.", code="required", expression="recordTarget.patientRole.id")
     subject = {"identifier": {"system": named[0], "value": named[1]}}
-    return document_reference(header, subject, attachment, services.documents.codes, services.zone)
+    found = document_reference(header, subject, attachment, services.documents.codes, services.zone)
+    # The profile wants the URL of the content, which only a publication gives: this is not yet what it describes.
+    return {name: part for name, part in found.items() if name != "meta"}

@@ -9,15 +9,15 @@ from fhir_dmp.errors import BadRequest, NotFound
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions import authorise
 from fhir_dmp.interactions.exchange import Answer, Call
-from fhir_dmp.interactions.operations.coded import CODED, Asked, Inputs, answered, parameters, parts, unknown
-from fhir_dmp.interactions.operations.expand import in_language
+from fhir_dmp.interactions.operations.coded import CODE, Asked, Inputs, answered, parameters, parts, unknown
+from fhir_dmp.interactions.operations.designations import in_language
 from fhir_dmp.interactions.read import current
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.terminology import Terminology
 from fhir_dmp.terminology.aliases import canonical_system
 from fhir_dmp.terminology.code_system import CodeSystem, Concept, value_of
 
-LOOKUP = {**CODED, "date": ("dateTime",), "displayLanguage": ("code", "string"), "property": ("code", "string")}
+LOOKUP = {**CODE, "displayLanguage": ("code", "string"), "property": ("code", "string")}
 SUBSUMES = {
     "codeA": ("code", "string"),
     "codeB": ("code", "string"),
@@ -34,7 +34,7 @@ def lookup(call: Call, services: Services) -> Answer:
     Raises:
         BadRequest: no code or no system. NotFound: the code system is not loaded, or has no such code.
     """
-    inputs = Inputs(call, LOOKUP)
+    inputs = Inputs(call, LOOKUP, refused=("date",))
     asked = inputs.codes(concept="")[0]
     system = _system_of(asked, Terminology(services))
     concept = system.find(asked.code)
@@ -43,7 +43,7 @@ def lookup(call: Call, services: Services) -> Answer:
     body = parameters(
         ("name", "string", system.name),
         ("version", "string", system.version),
-        ("display", "string", in_language(concept.designations, inputs.one("displayLanguage")) or concept.display),
+        ("display", "string", _name(concept, inputs.one("displayLanguage"))),
         *(("designation", "part", _designation(each)) for each in concept.designations),
         *(("property", "part", each) for each in _properties(concept, system, inputs.all("property"))),
     )
@@ -57,6 +57,11 @@ def _system_of(asked: Asked, terms: Terminology) -> CodeSystem:
     if found is None:
         raise unknown("The code system", asked.system)
     return found
+
+
+def _name(concept: Concept, language: str | None) -> str:
+    """Return the name in a language, the usual one, or the code where it has no name here: the answer needs one."""
+    return in_language(concept.designations, language) or concept.display or concept.code
 
 
 def _designation(given: Json) -> list[Json]:

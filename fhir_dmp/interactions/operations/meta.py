@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from fhir_dmp.access.masking import DATA_ABSENT
 from fhir_dmp.errors import BadRequest, Gone, Unprocessable
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
 from fhir_dmp.interactions import authorise, changes, record, scoping, single
@@ -51,7 +52,9 @@ def _of_instance(call: Call, services: Services) -> Answer:
 
 
 def _answer(shown: Json) -> Answer:
-    parameter = {"name": "return", "valueMeta": shown} if shown else {"name": "return"}
+    # FHIR has no empty object: that nothing is in use is said in words.
+    nothing = {"extension": [{"url": DATA_ABSENT, "valueCode": "not-applicable"}]}
+    parameter = {"name": "return", "valueMeta": shown or nothing}
     return Answer(body=dump({"resourceType": "Parameters", "parameter": [parameter]}))
 
 

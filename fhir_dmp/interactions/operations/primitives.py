@@ -19,6 +19,9 @@ UNREPORTED = frozenset({"_format", "_pretty", "_page"})
 #: Declares a parameter whose value is a resource: the operation takes it from the body itself.
 RESOURCE = "Resource"
 
+#: Declares a parameter that has parts instead of a value: the operation takes them from the body itself.
+PARTS = "part"
+
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -103,6 +106,8 @@ def _of_body(body: Json, declared: Mapping[str, tuple[str, ...]]) -> Pairs:
 def _text(part: Json, types: tuple[str, ...], index: int) -> str:
     """Return a primitive, or a Coding or CodeableConcept as the token that a search understands."""
     if RESOURCE in types and isinstance(part.get("resource"), dict):
+        return ""
+    if PARTS in types and isinstance(part.get("part"), list):
         return ""
     for type_ in types:
         value = part.get(f"value{type_[0].upper()}{type_[1:]}")

@@ -7,20 +7,22 @@ https://hl7.org/fhir/R4/codesystem-operation-validate-code.html
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fhir_dmp.errors import BadRequest
+from fhir_dmp.fhir.elements import objects_of
+from fhir_dmp.fhir.fold import fold
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions.exchange import Answer, Call
 from fhir_dmp.interactions.operations.coded import CODED, Asked, Inputs, answered, definition, parameters, unknown
+from fhir_dmp.interactions.operations.designations import in_language
 from fhir_dmp.interactions.operations.primitives import RESOURCE
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.terminology import Terminology
-from fhir_dmp.search.fold import fold
-from fhir_dmp.terminology.aliases import UCUM, canonical_system
-from fhir_dmp.terminology.code_system import CodeSystem
-from fhir_dmp.terminology.ucum import is_unit
-from fhir_dmp.terminology.value_set import ValueSet, contains
+from fhir_dmp.terminology.aliases import canonical_system
+from fhir_dmp.terminology.code_system import CodeSystem, Concept
+from fhir_dmp.terminology.pinned import Pinned
+from fhir_dmp.terminology.value_set import Source, ValueSet, contains
 
 IN_VALUE_SET = {
     **CODED,
@@ -29,6 +31,7 @@ IN_VALUE_SET = {
     "valueSetVersion": ("string",),
     "systemVersion": ("string",),
     "abstract": ("boolean",),
+    "inferSystem": ("boolean",),
     "displayLanguage": ("code", "string"),
 }
 IN_CODE_SYSTEM = {
@@ -38,6 +41,8 @@ IN_CODE_SYSTEM = {
     "abstract": ("boolean",),
     "displayLanguage": ("code", "string"),
 }
+#: Parameters of R4 that are not offered: what is here has no other states than the present one, and no contexts.
+REFUSED = ("context", "date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,10 @@ def validate_code(call: Call, services: Services) -> Answer:
     """
     terms = Terminology(services)
     if call.path[0] == "ValueSet":
-        inputs = Inputs(call, IN_VALUE_SET)
+        inputs = Inputs(call, IN_VALUE_SET, REFUSED)
         verdicts = _in_value_set(call, inputs, terms, services)
     else:
-        inputs = Inputs(call, IN_CODE_SYSTEM)
+        inputs = Inputs(call, IN_CODE_SYSTEM, REFUSED)
         verdicts = _in_code_system(call, inputs, terms, services)
     return answered(call, services, inputs, _told(list(verdicts)))
 
@@ -79,23 +84,58 @@ def _in_value_set(call: Call, inputs: Inputs, terms: Terminology, services: Serv
     )
     name = value_set.url or "sent along"
     for asked in inputs.codes():
-        found = contains(value_set, asked.system, asked.code, terms)
-        if found:
-            display = _display(value_set, asked, terms)
-            yield _named(asked, display)
-        elif found is None:
-            yield Verdict(
-                False, f"Whether {_said(asked)} is in the value set {name} cannot be told: it is not loaded whole."
-            )
-        else:
-            yield Verdict(False, f"{_said(asked)} is not in the value set {name}.")
+        if asked.system is None and not inputs.flag("inferSystem", default=True):
+            raise BadRequest("Say of which system the code is.", code="required", expression="system")
+        yield _in_set(value_set, name, asked, inputs, _of_version(asked, terms))
+
+
+def _of_version(asked: Asked, terms: Terminology) -> Source:
+    """Return the definitions, the code system in the version that the code was said to be of."""
+    if asked.system is None or asked.version is None:
+        return terms
+    return Pinned(terms, wanted={canonical_system(asked.system): asked.version})
+
+
+def _in_set(value_set: ValueSet, name: str, asked: Asked, inputs: Inputs, source: Source) -> Verdict:
+    found = contains(value_set, asked.system, asked.code, source)
+    if found is None:
+        return Verdict(False, f"Whether {_said(asked)} is in the value set {name} cannot be told: {_OPEN}.")
+    if not found:
+        return Verdict(False, f"{_said(asked)} is not in the value set {name}.")
+    known = _known(value_set, asked, source)
+    if known.abstract and inputs.one("abstract") == "false":
+        return Verdict(False, f"{_said(asked)} is abstract: it groups others.", known.display)
+    return _named(asked, known, inputs)
+
+
+_OPEN = "what it is made of is not loaded whole"
+
+
+def _known(value_set: ValueSet, asked: Asked, source: Source) -> Concept:
+    """Return what is known of a code that is in the value set, the names that the value set gives it first."""
+    system, given = asked.system, None
+    for part in value_set.include or ():
+        if part.system is not None and _same(asked.system, part.system):
+            given = part.listed.get(asked.code, given)
+            loaded = source.code_system(part.system, part.version) if asked.system is None else None
+            if system is None and (given is not None or (loaded is not None and loaded.find(asked.code) is not None)):
+                system = part.system
+    loaded = source.code_system(system) if system is not None else None
+    concept = (loaded.find(asked.code) if loaded is not None else None) or Concept(asked.code)
+    if given is None:
+        return concept
+    designations = (*objects_of(given.get("designation")), *concept.designations)
+    if concept.display and given.get("display"):
+        designations += ({"value": concept.display},)
+    return replace(concept, display=str(given.get("display") or concept.display), designations=designations)
+
+
+def _same(system: str | None, other: str) -> bool:
+    return system is None or canonical_system(system) == canonical_system(other)
 
 
 def _in_code_system(call: Call, inputs: Inputs, terms: Terminology, services: Services) -> Iterator[Verdict]:
     asked_for = inputs.codes()
-    if _url(call, inputs) == UCUM or (len(call.path) == 2 and {each.system for each in asked_for} == {UCUM}):
-        yield from (_of_units(asked) for asked in asked_for)
-        return
     if len(call.path) == 2 and inputs.one("url") is None and inputs.resource("codeSystem", "CodeSystem") is None:
         for asked in asked_for:
             if asked.system is None:
@@ -117,41 +157,23 @@ def _in_code_system(call: Call, inputs: Inputs, terms: Terminology, services: Se
             yield _in_system(asked, system, inputs)
 
 
-def _url(call: Call, inputs: Inputs) -> str | None:
-    return inputs.one("url") if len(call.path) == 2 else None
-
-
 def _in_system(asked: Asked, system: CodeSystem, inputs: Inputs) -> Verdict:
     concept = system.find(asked.code)
+    if concept is None and system.grammar is not None:
+        return Verdict(False, f"'{asked.code[:100]}' is not built by the rules of {system.name}.")
     if concept is None:
         part = "" if system.complete else ", of which only a part is loaded"
         return Verdict(False, f"The code '{asked.code[:100]}' is not in {system.url}{part}.")
     if concept.abstract and inputs.one("abstract") == "false":
         return Verdict(False, f"The code '{asked.code[:100]}' is abstract: it groups others.", concept.display)
-    return _named(asked, concept.display)
+    return _named(asked, concept, inputs)
 
 
-def _of_units(asked: Asked) -> Verdict:
-    if asked.system not in (None, UCUM):
-        return Verdict(False, f"{_said(asked)} is of another system than {UCUM}.")
-    valid = is_unit(asked.code)
-    return Verdict(valid, "" if valid else f"'{asked.code[:100]}' is no unit of UCUM.", asked.code if valid else "")
-
-
-def _display(value_set: ValueSet, asked: Asked, terms: Terminology) -> str:
-    """Return the name of a code that is in the value set: that of the value set itself, else the concept's."""
-    for part in value_set.include or ():
-        listed = part.listed.get(asked.code)
-        if listed and asked.system in (None, part.system) and isinstance(listed.get("display"), str):
-            return str(listed["display"])
-    system = terms.code_system(asked.system, asked.version) if asked.system is not None else None
-    concept = system.find(asked.code) if system is not None else None
-    return concept.display if concept is not None else ""
-
-
-def _named(asked: Asked, display: str) -> Verdict:
-    """Return the verdict on a known code: a wrong name makes it invalid, case and accents apart."""
-    if asked.display and display and fold(asked.display) != fold(display):
+def _named(asked: Asked, known: Concept, inputs: Inputs) -> Verdict:
+    """Return the verdict on a known code: a name that it does not have makes it invalid, case and accents apart."""
+    display = in_language(known.designations, inputs.one("displayLanguage")) or known.display
+    names = [known.display, *(str(each.get("value", "")) for each in known.designations)]
+    if asked.display and display and fold(asked.display) not in map(fold, names):
         return Verdict(False, f"The display of {_said(asked)} is '{display}', not '{asked.display[:100]}'.", display)
     return Verdict(True, display=display)
 

@@ -6,9 +6,10 @@ the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from threading import RLock
+from time import monotonic
 
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.errors import DuplicateKey, KeyHolder
@@ -25,7 +26,7 @@ from fhir_dmp.ports import (
     Version,
     Write,
 )
-from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly
+from fhir_dmp.search.joins import JOIN_CAP, resolve_joins, too_costly, too_slow
 from fhir_dmp.search.order import ordered, position_of
 from fhir_dmp.search.query import Node, Position, Search
 from fhir_dmp.search.terms import Terms, recomputed
@@ -33,8 +34,9 @@ from fhir_dmp.store.commits import expect, expect_unclaimed, written
 from fhir_dmp.store.memory.blobs import MemoryBlobs
 from fhir_dmp.store.memory.ledger import MemoryLedger
 from fhir_dmp.store.memory.outbox import MemoryOutbox
-from fhir_dmp.store.memory.rows import Row, page_of, satisfies
+from fhir_dmp.store.memory.rows import Row, satisfies
 from fhir_dmp.store.memory.state import MemoryState
+from fhir_dmp.store.pages import page_of
 
 
 @dataclass
@@ -48,9 +50,12 @@ class _Change:
 
 
 class MemoryStore:
-    """Every version in memory, behind one lock."""
+    """Every version in memory, behind one lock. query_ms: the longest that one query may look at resources."""
 
-    def __init__(self, *, join_cap: int = JOIN_CAP, inline_limit: int = 4 * 1024 * 1024) -> None:
+    def __init__(
+        self, *, join_cap: int = JOIN_CAP, inline_limit: int = 4 * 1024 * 1024, query_ms: int = 20_000
+    ) -> None:
+        self._query_s = query_ms / 1000
         self._lock = RLock()
         self._join_cap = join_cap
         self._blobs = MemoryBlobs(inline_limit)
@@ -124,7 +129,8 @@ class MemoryStore:
                 version = row.version
                 return position_of(search.sort, row.terms, version.type, version.id, version.updated_ms)
 
-            return page_of(search, ordered(search.sort, rows, place), place, bound)
+            page = page_of(search, ordered(search.sort, rows, place), place)
+            return Page(tuple(row.version for row in page.rows), page.next, page.previous, bound, page.total)
 
     def find(self, type_: str, node: Node, limit: int) -> list[str]:
         """Return at most `limit` ids of matching resources."""
@@ -149,6 +155,12 @@ class MemoryStore:
             rest = [v for v in found if query.before_seq is None or v.seq < query.before_seq]
             page = tuple(rest[: query.count])
             return HistoryPage(page, page[-1].seq if page and len(rest) > len(page) else None, len(found))
+
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any."""
+        with self._lock:
+            rows = {key: self._current[key] for key in keys if key in self._current}
+        return {key: row.terms.sealed for key, row in rows.items() if row.terms.sealed}
 
     def sequence(self) -> int:
         """Return the last sequence."""
@@ -176,7 +188,14 @@ class MemoryStore:
     def _matching(self, type_: str, node: Node) -> list[Row]:
         resolved = self._resolved(node)
         rows = [row for row in self._current.values() if row.version.type == type_ and not row.version.deleted]
-        return [row for row in rows if satisfies(row, resolved)]
+        return list(self._satisfying(rows, resolved, monotonic() + self._query_s))
+
+    def _satisfying(self, rows: Iterable[Row], node: Node, deadline: float) -> Iterator[Row]:
+        for row in rows:
+            if monotonic() > deadline:
+                raise too_slow()
+            if satisfies(row, node):
+                yield row
 
     def _resolved(self, node: Node) -> Node:
         return resolve_joins(node, self._find_capped, self._referenced)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from threading import Lock
-from typing import Any
 
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
@@ -19,7 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from fhir_dmp.audit.codec import decode
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.ports import AuditPage, AuditQuery
-from fhir_dmp.store.mongo.database import QUERY_MS, Database
+from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.documents import audit_document
 from fhir_dmp.store.mongo.intents import row_id
 from fhir_dmp.store.mongo.views import Doc, Filter, View, everything_of
@@ -83,8 +82,7 @@ class Trail:
     def _rows(self, condition: Filter, view: View) -> Iterator[Doc]:
         query = everything_of(condition, view.visible())
         for name in self._database.audit_names():
-            rows: Any = self._database[name].find(query, {"p": 1, "b": 1}, sort=[("p", -1)])
-            yield from rows.max_time_ms(QUERY_MS)
+            yield from self._database[name].find(query, {"p": 1, "b": 1}, sort=[("p", -1)])
 
     def record(self, id_: str, view: View) -> tuple[int, AuditRecord] | None:
         """Return the record of that AuditEvent and its position."""

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from threading import Lock
 from typing import Any
 
+import pymongo
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import CollectionInvalid, DuplicateKeyError, OperationFailure
 
 from fhir_dmp.errors import BadRequest
 
-#: The longest that the server may work on one query, in ms. Dead rows are kept much longer (see intents.py).
-QUERY_MS = 20_000
+#: The longest that upkeep may take, in s: indexes of a full collection, a sweep, another layout.
+UPKEEP_S = 3600.0
+#: The longest that finding a server may take at the start and for the probe of readiness, in s.
+REACH_S = 5.0
 
 _NAMESPACE_EXISTS = 48
 _TYPE = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
@@ -155,6 +158,16 @@ class Database:
         if field != ADDRESS:
             return field
         return "i" if self.versioned else "_id"
+
+
+def reaching(most_s: float = REACH_S) -> AbstractContextManager[object]:
+    """Give what runs inside a few seconds: whoever asks whether the server is there will not wait for it to come."""
+    return pymongo.timeout(min(most_s, REACH_S))
+
+
+def upkeep() -> AbstractContextManager[object]:
+    """Give what runs inside the time of upkeep instead of that of a query."""
+    return pymongo.timeout(UPKEEP_S)
 
 
 def make_indexes(rows: Any, wanted: Mapping[str, Keys]) -> None:

@@ -5,7 +5,7 @@
     t r         tokens; those that refer to local resources                x     `param|text` and `param#word`
     q           [{k, lo, hi}] spans                                        uq    unique business keys
     dt          sort value of `date`, descending                           o     {param: {a, d, z}} other sort values
-    pb          bucket of the patient, half of the shard key
+    pb          bucket of the patient, half of the shard key               se    sealed terms of an encrypted store
 
 `z` is 1 where a value is present: sorting on it first puts rows without a value last in ascending order too.
 """
@@ -124,6 +124,8 @@ def term_fields(id_: str, terms: Terms) -> Doc:
         "uq": list(terms.uniques),
         "cp": terms.patient,
     }
+    if terms.sealed:
+        doc["se"] = Binary(terms.sealed)
     for param, (ascending, descending) in terms.sort.items():
         doc["o"][_escaped(param)] = {"a": _sortable(ascending), "z": 1}
         if param == "date":

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bson.errors import BSONError
-from pymongo.errors import DocumentTooLarge, ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, DocumentTooLarge, ExecutionTimeout, OperationFailure, PyMongoError
 
-from fhir_dmp.errors import BadRequest, StoreUnavailable, TooLarge, Unprocessable
+from fhir_dmp.errors import BadRequest, StoreUnavailable, TooLarge
+from fhir_dmp.search.joins import too_slow
 
 #: Labels that the server puts on errors of a transaction.
 TRANSIENT = "TransientTransactionError"
@@ -25,26 +26,26 @@ class Contention(Exception):
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """Turn the driver's errors into ours.
+def answering(*, searching: bool = False) -> Iterator[None]:
+    """Turn the driver's errors into ours. searching: the caller chose what is asked, and may ask for less.
 
     Raises:
-        StoreUnavailable: the database did not answer, or refused for a reason of its own.
-        Unprocessable: code too-costly; the query ran longer than a request may.
+        StoreUnavailable: the database did not answer, not in time, or refused for a reason of its own.
+        Unprocessable: code too-costly; a search ran longer than `store.query_timeout_ms`.
         TooLarge: a document above the 16 MB of MongoDB.
         BadRequest: a value that no database text can hold (a lone surrogate).
     """
     try:
         yield
     except ExecutionTimeout as error:
-        raise Unprocessable(
-            "The search takes too long; add criteria that make it narrower.", code="too-costly"
-        ) from error
+        raise (too_slow() if searching else StoreUnavailable("The database took too long; try again.")) from error
     except DocumentTooLarge as error:
         raise TooLarge(_TOO_LARGE_TEXT) from error
     except PyMongoError as error:
         if _TOO_LARGE in _codes(error):
             raise TooLarge(_TOO_LARGE_TEXT) from error
+        if isinstance(error, ConnectionFailure):
+            raise StoreUnavailable(f"The database cannot be reached ({_kind(error)}).") from error
         raise StoreUnavailable(f"The database did not do what was asked ({_kind(error)}).") from error
     except (UnicodeEncodeError, BSONError, OverflowError) as error:
         raise BadRequest("A value holds a character or a number that cannot be stored.", code="value") from error

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from fhir_dmp.ports import HistoryPage, HistoryQuery, Key, Version
-from fhir_dmp.store.mongo.database import QUERY_MS, Database
+from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.documents import version_address, version_of
 from fhir_dmp.store.mongo.reading import Reader
 from fhir_dmp.store.mongo.views import Doc, Filter, View, everything_of
@@ -44,7 +44,7 @@ class History:
     def _total(self, query: HistoryQuery, condition: Filter) -> int | None:
         if query.id is None or query.node is not None:
             return None
-        count: int = self._rows.count_documents(condition, session=self._view.session, maxTimeMS=QUERY_MS)
+        count: int = self._rows.count_documents(condition, session=self._view.session)
         return count
 
     def _conditions(self, query: HistoryQuery) -> Iterator[Filter]:
@@ -69,7 +69,7 @@ class History:
 
     def _judged(self, query: HistoryQuery, condition: Filter) -> Iterator[Doc]:
         """Yield the versions, newest first, whose resource satisfies the node now."""
-        found = self._rows.find(condition, sort=[("s", -1)], session=self._view.session).max_time_ms(QUERY_MS)
+        found = self._rows.find(condition, sort=[("s", -1)], session=self._view.session)
         if query.node is None:
             yield from found
             return

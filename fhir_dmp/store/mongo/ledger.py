@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 
 from fhir_dmp.audit.codec import decode
 from fhir_dmp.store.mongo.audit import COUNTER_BITS, PROCESS_BITS
-from fhir_dmp.store.mongo.database import QUERY_MS, Database
+from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.views import Doc, View, everything_of
 
@@ -42,7 +42,7 @@ class MongoLedger:
                     continue
                 query = everything_of({"p": {"$gt": after}}, view.visible())
                 rows: Any = self._database[name].find(query, sort=[("p", 1)], limit=count - len(found))
-                for doc in rows.max_time_ms(QUERY_MS):
+                for doc in rows:
                     body = bytes(doc["b"])
                     found.append((doc["p"], body, _agrees(doc, body, view)))
                 if len(found) >= count:
@@ -53,7 +53,7 @@ class MongoLedger:
         """Return the next seals."""
         with answering():
             rows: Any = self._database[SEALS].find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=count)
-            return [bytes(doc["b"]) for doc in rows.max_time_ms(QUERY_MS)]
+            return [bytes(doc["b"]) for doc in rows]
 
     def seal_of(self, seq: int) -> bytes | None:
         """Return the seal that covers the record."""
@@ -65,7 +65,7 @@ class MongoLedger:
 
     def _one(self, query: Doc, sort: list[tuple[str, int]]) -> bytes | None:
         with answering():
-            doc = self._database[SEALS].find_one(query, sort=sort, max_time_ms=QUERY_MS)
+            doc = self._database[SEALS].find_one(query, sort=sort)
         return None if doc is None else bytes(doc["b"])
 
     def add_seal(self, number: int, last: int, seal: bytes) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from fhir_dmp.ports import Queued
-from fhir_dmp.store.mongo.database import QUERY_MS, Database
+from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.documents import notice_of
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.views import Doc, View, everything_of
@@ -94,12 +94,11 @@ class MongoOutbox:
         """Count those that are not settled."""
         with answering():
             wanted = everything_of({"done": None}, self._view().visible())
-            count: int = self._database["outbox"].count_documents(wanted, maxTimeMS=QUERY_MS)
+            count: int = self._database["outbox"].count_documents(wanted)
         return count
 
     def _rows(self, query: Doc, view: View, **options: Any) -> Iterator[Doc]:
-        rows: Any = self._database["outbox"].find(everything_of(query, view.visible()), **options)
-        yield from rows.max_time_ms(QUERY_MS)
+        yield from self._database["outbox"].find(everything_of(query, view.visible()), **options)
 
 
 def _batches(docs: Iterator[Doc]) -> Iterator[list[Doc]]:

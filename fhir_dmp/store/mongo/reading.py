@@ -13,7 +13,7 @@ from fhir_dmp.search.match import span_holds
 from fhir_dmp.search.order import compare, ordered
 from fhir_dmp.search.query import Node, Search, Span
 from fhir_dmp.store.mongo import filters, paging
-from fhir_dmp.store.mongo.database import QUERY_MS, Database
+from fhir_dmp.store.mongo.database import Database
 from fhir_dmp.store.mongo.documents import version_of
 from fhir_dmp.store.mongo.views import Doc, Filter, View, everything_of
 
@@ -48,16 +48,26 @@ class Reader:
                 found[Key(type_, id_)] = version_of(doc, type_, id_)
         return found
 
-    def _by_place(self, type_: str, ids: Sequence[str]) -> Iterator[Doc]:
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any: one query for each type."""
+        fields = {"i": 1, "se": 1}
+        return {
+            Key(type_, self._view.address_of(doc)): bytes(doc["se"])
+            for type_, ids in _by_type(keys).items()
+            for doc in self._by_place(type_, ids, fields)
+            if "se" in doc
+        }
+
+    def _by_place(self, type_: str, ids: Sequence[str], fields: Mapping[str, int] = _VERSION) -> Iterator[Doc]:
         """Yield the rows of these ids. A cluster is asked on the shard that the ids name, then everywhere."""
         if self._dialect.sharded:
             named = {"pb": {"$in": sorted({bucket(id_) for id_ in ids})}}
-            rows = list(self._rows(type_, everything_of(named, self._by_ids(ids)), _VERSION))
+            rows = list(self._rows(type_, everything_of(named, self._by_ids(ids)), fields))
             yield from rows
             found = {self._view.address_of(doc) for doc in rows}
             ids = [id_ for id_ in ids if id_ not in found]
         if ids:
-            yield from self._rows(type_, self._by_ids(ids), _VERSION)
+            yield from self._rows(type_, self._by_ids(ids), fields)
 
     def _by_ids(self, ids: Sequence[str]) -> Filter:
         return {self._view.address: {"$eq": ids[0]} if len(ids) == 1 else {"$in": list(ids)}}
@@ -65,8 +75,7 @@ class Reader:
     def _rows(self, type_: str, condition: Filter, projection: Mapping[str, int] | None = None, **options: Any) -> Any:
         """Return a cursor over the rows of a type that this reader may see, tombstones included."""
         query = everything_of(condition, self._view.visible())
-        found = self._database.current(type_).find(query, projection, session=self._view.session, **options)
-        return found.max_time_ms(QUERY_MS)
+        return self._database.current(type_).find(query, projection, session=self._view.session, **options)
 
     def _resolved(self, node: Node) -> Node:
         return resolve_joins(node, self._find_capped, self._referenced)
@@ -160,7 +169,6 @@ class Reader:
             self._database.current(type_).count_documents(
                 everything_of(_LIVING, condition, limits, self._view.visible()),
                 session=self._view.session,
-                maxTimeMS=QUERY_MS,
             )
             for type_, condition in conditions.items()
         )

@@ -17,7 +17,7 @@ from fhir_dmp.search.terms import Terms
 from fhir_dmp.store.mongo import erase
 from fhir_dmp.store.mongo.audit import Trail
 from fhir_dmp.store.mongo.blobs import MongoBlobs
-from fhir_dmp.store.mongo.database import Database, matches_elements
+from fhir_dmp.store.mongo.database import Database, matches_elements, reaching, upkeep
 from fhir_dmp.store.mongo.faults import answering
 from fhir_dmp.store.mongo.group import Door, new_record
 from fhir_dmp.store.mongo.history import History
@@ -69,7 +69,7 @@ class MongoStore:
         self._patience_s = patience_s
         intents = Intents(self._database, patience_s) if self._database.versioned else None
         self._door = Door(self._database, self._blobs, self._trail, client, intents)
-        with answering():
+        with answering(), upkeep():
             self._prepare()
             self._elem_match = matches_elements(self._database)
 
@@ -111,8 +111,8 @@ class MongoStore:
 
     @contextmanager
     def _view(self, *, several: bool = False) -> Iterator[View]:
-        """Give one moment of the database to read. several: more than one query will be asked of it."""
-        with answering():
+        """Give one moment of the database to read. several: searches, more than one query will be asked of it."""
+        with answering(searching=several):
             if self._database.versioned:
                 yield View(self.sequence())
             elif several and self._server.snapshots:
@@ -143,6 +143,11 @@ class MongoStore:
         """Return the current versions of those keys that exist."""
         with self._reader() as reader:
             return reader.read_many(keys)
+
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any."""
+        with self._reader() as reader:
+            return reader.sealed_terms(keys)
 
     def read_version(self, key: Key, version: int) -> Version | None:
         """Return that version."""
@@ -233,7 +238,7 @@ class MongoStore:
 
     def audit(self, query: AuditQuery) -> AuditPage:
         """Return a slice of the trail, newest first."""
-        with self._view() as view:
+        with self._view(several=True) as view:
             return self._trail.page(query, view)
 
     def audit_record(self, id_: str) -> tuple[int, AuditRecord] | None:
@@ -243,14 +248,15 @@ class MongoStore:
 
     def sweep(self) -> int:
         """Remove contents that nothing refers to and, without transactions, what dead processes left. Run it daily."""
-        with answering():
+        with answering(), upkeep():
             if self._database.versioned:
                 Intents(self._database, self._patience_s).recover()
-        return self._blobs.sweep()
+            return self._blobs.sweep()
 
     def ping(self) -> None:
         """Ask for one document."""
-        self.sequence()
+        with reaching():
+            self.sequence()
 
     def close(self) -> None:
         """Close the connections."""

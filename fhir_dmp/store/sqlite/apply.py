@@ -21,6 +21,9 @@ _CURRENT = "SELECT pk, v, d FROM res WHERE type = ? AND id = ?"
 _INDEXED = "SELECT t.terms, r.u FROM trm t CROSS JOIN res r ON r.pk = t.pk WHERE t.pk = ?"
 _INSERT_RES = "INSERT INTO res (type, id, v, u, s, d, method, date, pat, blob) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _UPDATE_RES = "UPDATE res SET v = ?, u = ?, s = ?, d = ?, method = ?, date = ?, pat = ?, blob = ? WHERE pk = ?"
+_INSERT_TERMS = "INSERT INTO trm (pk, terms, ord, sealed) VALUES (?, ?, ?, ?)"
+#: Replaces the columns of ReadyWrite.terms_row.
+UPDATE_TERMS = "UPDATE trm SET terms = ?, ord = ?, sealed = ? WHERE pk = ?"
 _KEEP_OLD = (
     "INSERT INTO hist (s, pk, v, type, u, until, d, method, pat, blob, body) "
     "SELECT r.s, r.pk, r.v, r.type, r.u, ?, r.d, r.method, r.pat, r.blob, o.body "
@@ -201,7 +204,7 @@ class Applier:
             pk = con.execute(_INSERT_RES, (write.type, write.id, *values)).lastrowid
             assert pk is not None
             con.execute("INSERT INTO doc (pk, body) VALUES (?, ?)", (pk, ready.body))
-            con.execute("INSERT INTO trm (pk, terms, ord) VALUES (?, ?, ?)", (pk, ready.terms, ready.order))
+            con.execute(_INSERT_TERMS, (pk, *ready.terms_row))
             index.replace(con, pk, NO_ROWS, ready.rows)
             self._take(write.terms.uniques, pk, deleted=write.deleted)
         else:
@@ -209,7 +212,7 @@ class Applier:
             self._supersede(ready, pk, old_deleted=bool(row[2]), index=index)
             con.execute(_UPDATE_RES, (*values, pk))
             con.execute("UPDATE doc SET body = ? WHERE pk = ?", (ready.body, pk))
-            con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
+            con.execute(UPDATE_TERMS, (*ready.terms_row, pk))
         return written(ready.write, self.sequence)
 
     def _supersede(self, ready: ReadyWrite, pk: int, *, old_deleted: bool, index: IndexChange) -> None:

@@ -18,40 +18,27 @@ Keys = frozenset[int]
 Test = Callable[[Keys], bool]
 
 
-def is_told(node: Node) -> bool:
-    """Say whether the sets alone tell if a resource satisfies the node."""
-    match node:
-        case Term(key):
-            return is_facet(key)
-        case AnyTerm(keys):
-            return all(map(is_facet, keys))
-        case And(nodes) | Or(nodes):
-            return all(map(is_told, nodes))
-        case Not(inner):
-            return is_told(inner)
-        case _:
-            return isinstance(node, Everything | Nothing)
-
-
-def test_of(node: Node, scope: Scope) -> Test:
-    """Return the test of a node that is told by the sets."""
+def test_of(node: Node, scope: Scope) -> Test | None:
+    """Return the test of a node on a set, None when the sets alone do not tell whether a resource satisfies it."""
     match node:
         case Term(key):
             wanted = scope.token(key)[0]
-            return lambda keys: wanted in keys
+            return (lambda keys: wanted in keys) if is_facet(key) else None
         case AnyTerm(keys):
             several = frozenset([scope.token(key)[0] for key in keys])
-            return lambda keys: not several.isdisjoint(keys)
+            return (lambda keys: not several.isdisjoint(keys)) if all(map(is_facet, keys)) else None
         case Not(inner):
             denied = test_of(inner, scope)
-            return lambda keys: not denied(keys)
+            return None if denied is None else lambda keys: not denied(keys)
         case And(nodes) | Or(nodes):
-            return _joined([test_of(part, scope) for part in nodes], until=isinstance(node, Or))
+            parts = [test_of(part, scope) for part in nodes]
+            known = [part for part in parts if part is not None]
+            return _joined(known, until=isinstance(node, Or)) if len(known) == len(parts) else None
         case Everything() | Nothing():
             answer = isinstance(node, Everything)
             return lambda _: answer
         case _:
-            raise TypeError(f"{type(node).__name__} is not told by sets of tokens")
+            return None
 
 
 def _joined(parts: list[Test], *, until: bool) -> Test:
@@ -65,13 +52,25 @@ def _joined(parts: list[Test], *, until: bool) -> Test:
 
 
 class Facets:
-    """The sets of one file, as far as they were asked for lately. A set never changes, so none goes stale."""
+    """The sets of one file and the tests on them, as far as they were asked for lately. Neither ever goes stale."""
 
-    #: Sets that are remembered, each some 3 KB.
+    #: How many are remembered, each some 3 KB.
     SIZE = 1024
 
     def __init__(self) -> None:
         self._known: dict[int, Keys] = {}
+        # By identity, which is enough: the filters of access are remembered, too. An entry holds its node.
+        self._tests: dict[tuple[int, str, bool], tuple[Node, Test | None]] = {}
+
+    def test(self, node: Node, scope: Scope) -> Test | None:
+        """Return what `test_of` returns."""
+        key = (id(node), scope.type, scope.deleted)
+        found = self._tests.get(key)
+        if found is None or found[0] is not node:
+            if len(self._tests) >= self.SIZE:
+                self._tests.clear()
+            found = self._tests[key] = node, test_of(node, scope)
+        return found[1]
 
     def read(self, con: sqlite3.Connection, named: Iterable[int]) -> dict[int, Keys]:
         """Return the sets of these numbers; one that is not stored is missing."""

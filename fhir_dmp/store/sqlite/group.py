@@ -2,7 +2,8 @@
 
 There is no writer thread: the first caller that comes becomes the leader, writes everything that is queued, wakes the
 others and hands the lead to the next in the queue. A caller that is alone pays for no handover at all. Between
-processes the leaders queue in the kernel (flock), because SQLite's own busy handler sleeps.
+processes the leaders queue in the kernel (flock), because SQLite's own busy handler sleeps; who comes while a leader
+waits there is taken along.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
@@ -38,11 +40,14 @@ class Job(Generic[Work, Result]):
 
 
 class GroupCommit(Generic[Work, Result]):
-    """Runs work in groups, one group at a time in this process."""
+    """Runs work in groups, one group at a time in this process, and while `turn` is held."""
 
-    def __init__(self, run: Callable[[Sequence[Job[Work, Result]]], None]) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[Job[Work, Result]]], None], turn: AbstractContextManager[object]
+    ) -> None:
         """`run` sets the result or the error of every job of a group."""
         self._run = run
+        self._turn = turn
         self._mutex = Lock()
         self._queue: deque[Job[Work, Result]] = deque()
         self._busy = False
@@ -63,11 +68,13 @@ class GroupCommit(Generic[Work, Result]):
         return job.result  # type: ignore[return-value]  # a job without error has its result
 
     def _lead(self) -> None:
-        with self._mutex:
-            group = [self._queue.popleft() for _ in range(min(len(self._queue), MOST))]
+        group: list[Job[Work, Result]] = []
         try:
-            self._run(group)
+            with self._turn:
+                group = self._gathered()
+                self._run(group)
         except BaseException as error:
+            group = group or self._gathered()
             for job in group:
                 job.error = job.error or error
         finally:
@@ -75,6 +82,10 @@ class GroupCommit(Generic[Work, Result]):
             for job in group:
                 job.leads = False
                 job.wake.release()
+
+    def _gathered(self) -> list[Job[Work, Result]]:
+        with self._mutex:
+            return [self._queue.popleft() for _ in range(min(len(self._queue), MOST))]
 
     def _hand_over(self) -> None:
         with self._mutex:
@@ -85,7 +96,7 @@ class GroupCommit(Generic[Work, Result]):
                 self._busy = False
 
 
-class FileLock:
+class FileLock(AbstractContextManager[None]):
     """A lock between processes, held on a file of its own beside the database."""
 
     def __init__(self, path: Path) -> None:

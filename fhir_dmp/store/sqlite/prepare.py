@@ -31,6 +31,11 @@ class ReadyWrite:
     date: SortValue
     rows: IndexRows
 
+    @property
+    def terms_row(self) -> tuple[bytes, bytes | None, bytes | None]:
+        """The columns of `trm`, without its pk."""
+        return self.terms, self.order, self.write.terms.sealed or None
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyCommit:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fhir_dmp.ports import Key, Version, Write
 from fhir_dmp.search.terms import Terms, recomputed
 from fhir_dmp.store.sqlite import versions
-from fhir_dmp.store.sqlite.apply import Applier, IndexChange, insert_facets
+from fhir_dmp.store.sqlite.apply import UPDATE_TERMS, Applier, IndexChange, insert_facets
 from fhir_dmp.store.sqlite.codec import Codec, IndexRows, unpack_terms
 from fhir_dmp.store.sqlite.prepare import ready_write
 
@@ -46,7 +46,7 @@ def task(key: Key, terms: Callable[[Version], Terms], codec: Codec) -> Callable[
         applier.reindex(pk, key.type, ready, index)
         index.flush(con)
         _complete(con, pk, ready.rows)
-        con.execute("UPDATE trm SET terms = ?, ord = ? WHERE pk = ?", (ready.terms, ready.order, pk))
+        con.execute(UPDATE_TERMS, (*ready.terms_row, pk))
         con.execute("UPDATE res SET date = ?, pat = ? WHERE pk = ?", (ready.date, write.terms.patient, pk))
         return ()
 

@@ -12,7 +12,7 @@ import sqlite3
 from fhir_dmp.errors import ConfigurationError, Problem
 
 #: PRAGMA user_version of a file that this release writes.
-VERSION = 4
+VERSION = 5
 
 #: Stands for "no date": below every date, hence last when newest come first.
 NO_DATE = -(2**63)
@@ -115,8 +115,13 @@ CREATE TABLE facet (a INTEGER PRIMARY KEY, keys BLOB NOT NULL);
 ALTER TABLE tl ADD COLUMN a INTEGER;
 """
 
+_V5 = """
+-- What an encrypted store keeps beside the terms; no other reads it.
+ALTER TABLE trm ADD COLUMN sealed BLOB;
+"""
+
 #: The statements that lead from each version to the next; index 0 makes an empty file a store.
-_STEPS = (_V1, _V2, _V3, _V4)
+_STEPS = (_V1, _V2, _V3, _V4, _V5)
 
 
 def migrate(con: sqlite3.Connection) -> int:

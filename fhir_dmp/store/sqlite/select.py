@@ -15,6 +15,7 @@ from typing import Any
 from fhir_dmp.search.order import ID, LAST_UPDATED, effective
 from fhir_dmp.search.query import Node, Position, Search, SortKey, SortValue
 from fhir_dmp.store.sqlite.conditions import Candidate, Scope, combined, holds
+from fhir_dmp.store.sqlite.connections import Connection
 from fhir_dmp.store.sqlite.drivers import TUNING, Choice, Tuning
 from fhir_dmp.store.sqlite.schema import NO_DATE
 from fhir_dmp.store.sqlite.spans import Fragment
@@ -234,3 +235,5 @@ def _patience(con: sqlite3.Connection, instructions: int) -> Iterator[None]:
         raise
     finally:
         con.set_progress_handler(None, 0)
+        if isinstance(con, Connection):
+            con.watch()

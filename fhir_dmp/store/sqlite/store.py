@@ -40,16 +40,19 @@ class Limits:
     """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
     mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
-    page faults that follow cost a read three times as much as copying its pages from the system's cache.
+    page faults that follow cost a read three times as much as copying its pages from the system's cache. Each commit
+    of another connection also empties a connection's own cache: it need not hold more than one search touches, or, for
+    the writer, what a large commit changes.
     """
 
     mmap_bytes: int = 0
-    writer_cache_kib: int = 64 * 1024
-    reader_cache_kib: int = 8 * 1024
+    writer_cache_kib: int = 32 * 1024
+    reader_cache_kib: int = 2 * 1024
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
     claims_kept: int = 1_000_000
+    query_ms: int = 20_000
     tuning: Tuning = TUNING
 
 
@@ -61,7 +64,11 @@ class SqliteStore:
         self._limits = limits
         self._chooser = Chooser(limits.tuning)
         self._readers = Readers(
-            path, mmap_bytes=limits.mmap_bytes, cache_kib=limits.reader_cache_kib, busy_ms=limits.busy_ms
+            path,
+            mmap_bytes=limits.mmap_bytes,
+            cache_kib=limits.reader_cache_kib,
+            busy_ms=limits.busy_ms,
+            query_ms=limits.query_ms,
         )
         with self._readers.borrow() as con:
             self._codec = Codec(con.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
@@ -124,17 +131,23 @@ class SqliteStore:
         with self._readers.borrow(snapshot=True) as con:
             return versions.read_version(con, key, version)
 
+    def sealed_terms(self, keys: Sequence[Key]) -> dict[Key, bytes]:
+        """Return the sealed terms of those resources that have any."""
+        with self._readers.borrow(snapshot=True) as con:
+            return versions.sealed_terms(con, keys)
+
     def search(self, search: Search) -> Page:
         """Return one page; everything is read from one snapshot."""
         with self._readers.borrow(snapshot=True) as con:
             bound = con.execute(_SEQUENCE).fetchone()[0] if search.bound is None else search.bound
-            resolved: dict[Node, Node] = {}
+            resolved: list[tuple[Node, Node]] = []
 
             def node_of(type_: str) -> Node:
                 node = search.node_of(type_)
-                if node not in resolved:
-                    resolved[node] = self._resolved(con, node)
-                return resolved[node]
+                # Many types are mostly asked the very same; to compare nodes would cost more than to resolve them.
+                if not resolved or resolved[-1][0] is not node:
+                    resolved.append((node, self._resolved(con, node)))
+                return resolved[-1][1]
 
             return pages.page(con, search, node_of, self._codec, bound, self._chooser)
 
@@ -161,7 +174,7 @@ class SqliteStore:
 
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
-        return select.ids(con, scope, self._choose(con, node, scope), limit)
+        return select.ids(con, scope, self._chooser.choose(con, node, scope, ordered=False), limit)
 
     def _resolved(self, con: sqlite3.Connection, node: Node) -> Node:
         cap = self._limits.join_cap
@@ -261,7 +274,7 @@ class SqliteStore:
         Claims that no request under way can still depend on are forgotten as well.
         """
         self._writer.commit(lambda applier: applier.forget_claims(self._limits.claims_kept))
-        with self._readers.borrow() as con:
+        with self._readers.borrow(upkeep=True) as con:
             idle = blobs.unreferenced(con)
         deleted: list[int] = []
         for sha in idle:
@@ -270,7 +283,7 @@ class SqliteStore:
 
     def verify(self, terms: Callable[[Version], Terms] | None = None) -> list[str]:
         """Return what is wrong with the file, one sentence each; with `terms`, also compare terms with bodies."""
-        with self._readers.borrow(snapshot=True) as con:
+        with self._readers.borrow(snapshot=True, upkeep=True) as con:
             return list(verify.problems(con, self._codec, self._blobs.has_file, terms))
 
     def ping(self) -> None:
@@ -303,6 +316,18 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
         return SqliteStore(path, limits)
     except (sqlite3.Error, OSError) as error:
         what = f"cannot be opened ({type(error).__name__}: {error})"
-        raise ConfigurationError(
-            Problem("store.url", what, "name a file on a local disk that may be written")
-        ) from error
+        raise ConfigurationError(Problem("store.url", what, _todo(error))) from error
+
+
+#: What an operator does about an error of SQLite, by its primary code; else the file or its folder is wrong.
+_TODO = {
+    sqlite3.SQLITE_NOTADB: "name another file, this one is no database",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: keep a copy of it and restore a backup",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_BUSY: "another program holds the file: end it, or try again",
+}
+
+
+def _todo(error: sqlite3.Error | OSError) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    return _TODO.get(-1 if code is None else code & 0xFF, "name a file on a local disk that may be written")

@@ -14,7 +14,7 @@ from fhir_dmp.search.order import LAST_UPDATED, effective
 from fhir_dmp.search.query import And, Ids, Node, Not, Or, Search, SortKey
 from fhir_dmp.store.sqlite.conditions import Candidate, Scope, combined, holds, json_list
 from fhir_dmp.store.sqlite.drivers import LONGEST_TIMELINE, Choice
-from fhir_dmp.store.sqlite.facets import Facets, is_told, test_of
+from fhir_dmp.store.sqlite.facets import Facets
 from fhir_dmp.store.sqlite.select import Row
 
 
@@ -49,30 +49,38 @@ def first(
     key = effective(search.sort)[0]
     value = "d.u" if key.param == LAST_UPDATED else "d.date"
     found = _matching(con, scope, choice, facets, value)
-    # Numbers come before strings (search/order.py); the sort is stable, ties are settled by id below.
-    found.sort(key=lambda row: (isinstance(row[0], str), row[0]), reverse=key.descending)
+    # The sort is stable, ties are settled by id below.
+    _sort(found, 0, descending=key.descending)
     limit = search.count + 1
     while limit < len(found) and found[limit][0] == found[limit - 1][0]:
         limit += 1
     page = _with_ids(con, scope, found[:limit])
     page.sort(key=itemgetter(1))
-    page.sort(key=lambda row: (isinstance(row[2], str), row[2]), reverse=key.descending)
+    _sort(page, 2, descending=key.descending)
     return page[: search.count + 1], len(found)
 
 
+def _sort(rows: list[Row], column: int, *, descending: bool) -> None:
+    """Sort by a column. Numbers come before strings (search/order.py); rarely do both occur."""
+    try:
+        rows[:] = sorted(rows, key=itemgetter(column), reverse=descending)
+    except TypeError:
+        rows.sort(key=lambda row: (isinstance(row[column], str), row[column]), reverse=descending)
+
+
 def _matching(con: sqlite3.Connection, scope: Scope, choice: Choice, facets: Facets, value: str) -> list[Row]:
-    """Return (value, pk) of the rows that satisfy all that is asked."""
-    told = [node for node in choice.rest if is_told(node)]
-    if not told:
-        return [row[:2] for row in _rows(con, scope, choice, choice.rest, value)]
-    rows = _rows(con, scope, choice, [node for node in choice.rest if node not in told], value)
-    sets = facets.read(con, {a for _, _, a in rows if a is not None})
-    tests = [test_of(node, scope) for node in told]
-    kept = {a for a, keys in sets.items() if all(test(keys) for test in tests)}
-    if any(a not in sets for _, _, a in rows):
+    """Return (value, pk, set) of the rows that satisfy all that is asked."""
+    told = [(node, facets.test(node, scope)) for node in choice.rest]
+    tests = [test for _, test in told if test is not None]
+    rows = _rows(con, scope, choice, [node for node, test in told if test is None], value)
+    named = {a for _, _, a in rows} if tests else set()
+    sets = facets.read(con, named - {None})
+    if len(sets) < len(named):
         # Written before there were sets, and not reindexed since: the indexes tell the same.
-        return [row[:2] for row in _rows(con, scope, choice, choice.rest, value)]
-    return [(of, pk) for of, pk, a in rows if a in kept]
+        return _rows(con, scope, choice, choice.rest, value)
+    for test in tests:
+        sets = {a: keys for a, keys in sets.items() if test(keys)}
+    return [row for row in rows if row[2] in sets] if tests else rows
 
 
 def _rows(con: sqlite3.Connection, scope: Scope, choice: Choice, asked: Sequence[Node], value: str) -> list[Row]:
@@ -85,8 +93,8 @@ def _rows(con: sqlite3.Connection, scope: Scope, choice: Choice, asked: Sequence
 
 
 def _with_ids(con: sqlite3.Connection, scope: Scope, found: Sequence[Row]) -> list[Row]:
-    ids = dict(_ids(con, scope, [pk for _, pk in found]))
-    return [(pk, ids[pk], value) for value, pk in found if pk in ids]
+    ids = dict(_ids(con, scope, [pk for _, pk, _ in found]))
+    return [(pk, ids[pk], value) for value, pk, _ in found if pk in ids]
 
 
 def _ids(con: sqlite3.Connection, scope: Scope, pks: Iterable[int]) -> list[tuple[int, str]]:

@@ -19,6 +19,10 @@ _READ_MANY = (
     "CROSS JOIN doc o ON o.pk = r.pk"
 )
 _READ_OLD = f"SELECT {_OLD} FROM res r CROSS JOIN hist h ON h.pk = r.pk AND h.v = ? WHERE r.type = ? AND r.id = ?"
+_SEALED = (
+    "SELECT r.id, t.sealed FROM json_each(?) j CROSS JOIN res r ON r.type = ? AND r.id = j.value "
+    "CROSS JOIN trm t ON t.pk = r.pk WHERE t.sealed IS NOT NULL"
+)
 _BY_PK = (
     f"SELECT r.pk, {_CURRENT} FROM json_each(?) j CROSS JOIN res r ON r.pk = j.value CROSS JOIN doc o ON o.pk = r.pk"
 )
@@ -46,6 +50,18 @@ def read_many(con: sqlite3.Connection, keys: Iterable[Key]) -> dict[Key, Version
         version_of(row) for type_, ids in by_type.items() for row in con.execute(_READ_MANY, (json_list(ids), type_))
     )
     return {version.key: version for version in found}
+
+
+def sealed_terms(con: sqlite3.Connection, keys: Iterable[Key]) -> dict[Key, bytes]:
+    """Return the sealed terms of those current versions that have any; one statement for each type."""
+    by_type: dict[str, list[str]] = {}
+    for key in dict.fromkeys(keys):
+        by_type.setdefault(key.type, []).append(key.id)
+    return {
+        Key(type_, id_): sealed
+        for type_, ids in by_type.items()
+        for id_, sealed in con.execute(_SEALED, (json_list(ids), type_))
+    }
 
 
 def read_version(con: sqlite3.Connection, key: Key, number: int) -> Version | None:

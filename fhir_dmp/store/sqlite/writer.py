@@ -52,7 +52,7 @@ class Writer:
         self._lock = FileLock(lock_file)
         self._codec = codec
         self._written = written
-        self._groups: GroupCommit[Task, tuple[Version, ...]] = GroupCommit(self._run)
+        self._groups: GroupCommit[Task, tuple[Version, ...]] = GroupCommit(self._run, self._lock)
         self._closed = False
 
     def commit(self, task: Change) -> tuple[Version, ...]:
@@ -73,12 +73,11 @@ class Writer:
 
     def _run(self, group: Sequence[_Job]) -> None:
         changes = [job for job in group if not isinstance(job.work, Alone)]
-        with self._lock:
-            if changes:
-                self._write(changes)
-            for job in group:
-                if isinstance(job.work, Alone):
-                    self._run_alone(job, job.work)
+        if changes:
+            self._write(changes)
+        for job in group:
+            if isinstance(job.work, Alone):
+                self._run_alone(job, job.work)
         self._written(sum(_size(job.work) for job in changes))
 
     def _run_alone(self, job: _Job, work: Alone) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict, deque
-from collections.abc import Iterator
 from threading import RLock
 from types import TracebackType
 from typing import Any
@@ -43,23 +42,6 @@ class Script:
         self.calls.append(operation)
         if self._faults[operation] and (error := self._faults[operation].popleft()) is not None:
             raise error
-
-
-class Rows:
-    """What a query found, all at once."""
-
-    def __init__(self, rows: list[Any]) -> None:
-        self._rows = iter(rows)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        return next(self._rows)
-
-    def max_time_ms(self, _: int) -> Rows:
-        """There is nothing to wait for any more."""
-        return self
 
 
 class FakeClient:
@@ -173,7 +155,7 @@ class FakeCollection:
                 self._script.called(name)
             with self._lock:
                 result = method(*arguments, **options)
-                return Rows(list(result)) if name == "find" else result
+                return iter(list(result)) if name == "find" else result
 
         return call
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from fhir_dmp.store.mongo.connect import open_mongo
 from fhir_dmp.store.mongo.store import MongoStore, Server
@@ -26,6 +28,32 @@ MISSING = "no ferretdb in PATH, .venv/bin or DMP_FERRETDB; scripts/install-ferre
 NO_URL = "DMP_TEST_MONGO_URL names no replica set"
 
 _number = count()
+
+
+class Watch(CommandListener):
+    """Sees every command that the stores of the tests send: how often each, and which without a limit of its time."""
+
+    #: They carry none by protocol: a getMore belongs to its find and the limit of that, the others end something.
+    EXEMPT = frozenset({"getMore", "killCursors", "endSessions"})
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.untimed: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Look at a command on its way out."""
+        self.seen[event.command_name] += 1
+        if event.command_name not in self.EXEMPT and not event.command.get("maxTimeMS"):
+            self.untimed.append(event.command_name)
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nothing to see."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nothing to see."""
+
+
+WATCH = Watch()
 
 
 def open_mongomock(join_cap: int) -> MongoStore:
@@ -121,7 +149,7 @@ def drop(url: str, name: str) -> None:
 
 def open_ferretdb(join_cap: int) -> MongoStore:
     """Return an empty store on a real server that speaks the wire protocol and keeps no transactions."""
-    return open_mongo(f"{ferretdb_url()}/{new_name()}", allow_standalone=True, join_cap=join_cap)
+    return open_mongo(f"{ferretdb_url()}/{new_name()}", allow_standalone=True, join_cap=join_cap, listeners=[WATCH])
 
 
 def given_url() -> str | None:
@@ -137,4 +165,4 @@ def open_given(join_cap: int) -> MongoStore:
     head, _, options = url.partition("?")
     place, name = "/".join(head.split("/")[:3]), new_name()
     atexit.register(drop, url, name)
-    return open_mongo(f"{place}/{name}" + (f"?{options}" if options else ""), join_cap=join_cap)
+    return open_mongo(f"{place}/{name}" + (f"?{options}" if options else ""), join_cap=join_cap, listeners=[WATCH])

@@ -113,10 +113,20 @@ def test_a_document_above_the_limit_of_the_database_is_too_large(error: PyMongoE
         raise error
 
 
-def test_a_query_that_takes_too_long_is_too_costly() -> None:
-    with pytest.raises(Unprocessable) as caught, answering():
+def test_a_search_that_takes_too_long_is_too_costly() -> None:
+    with pytest.raises(Unprocessable) as caught, answering(searching=True):
         raise ExecutionTimeout("operation exceeded time limit", 50)
     assert caught.value.issues[0].code == "too-costly"
+
+
+def test_a_write_that_takes_too_long_is_not_called_a_search() -> None:
+    with pytest.raises(StoreUnavailable, match="try again"), answering():
+        raise ExecutionTimeout("operation exceeded time limit", 50)
+
+
+def test_the_limit_of_time_is_no_option_of_the_url() -> None:
+    with pytest.raises(ConfigurationError, match="query_timeout_ms"):
+        open_mongo("mongodb://127.0.0.1:1/dmp?timeoutMS=5")
 
 
 def test_the_words_of_the_server_are_not_repeated() -> None:
