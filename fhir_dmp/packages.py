@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
@@ -96,7 +96,7 @@ def _of_archive(path: Path) -> Iterator[tuple[str, Any]]:
                 if held is not None:
                     yield from _parsed(member.name.removeprefix("package/"), held.read())
     except (tarfile.TarError, EOFError) as error:
-        raise BadRequest(f"{path.name} is no package: a gzipped tar was expected ({error}).") from error
+        raise BadRequest(f"{path.name} is no package: a .tgz was expected.") from error
 
 
 def _parsed(name: str, body: bytes) -> Iterator[tuple[str, Any]]:
@@ -169,18 +169,17 @@ def stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple(found)
 
 
-def write_package(path: Path, about: Json, resources: Iterable[Json]) -> int:
-    """Write a package file; the same content gives the same bytes. Return how many resources it holds."""
+def write_package(file: IO[bytes], about: Json, resources: Iterable[Json]) -> int:
+    """Write a package to a file; the same content gives the same bytes. Return how many resources it holds."""
     files = {"package.json": orjson.dumps(about, option=orjson.OPT_INDENT_2)}
     listed = []
     for each in resources:
         name = f"{each['resourceType']}-{each['id']}.json"
         files[name] = orjson.dumps(each, option=orjson.OPT_INDENT_2)
-        kept = ("resourceType", "id", "url", "version", "kind", "type")
+        kept = ("resourceType", "id", "url", "version", "kind", "type", "supplements", "content", "derivation")
         listed.append({"filename": name, **{key: each[key] for key in kept if key in each}})
-    files[".index.json"] = orjson.dumps({"index-version": 1, "files": listed}, option=orjson.OPT_INDENT_2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as archive:
+    files[".index.json"] = orjson.dumps({"index-version": 2, "files": listed}, option=orjson.OPT_INDENT_2)
+    with tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
         for name, body in sorted(files.items()):
             entry = tarfile.TarInfo(f"package/{name}")
             entry.size = len(body)

@@ -83,7 +83,7 @@ class Link:
     relation: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Mapping_:
     """One kind of element and one kind of resource.
 
@@ -129,6 +129,7 @@ class Knowledge:
             name: frozenset(values) for name, values in tables["allowed"].items()
         }
         self.units = frozenset(tables["units"])
+        self.words: Mapping[str, Any] = tables["words"]
         self.by_template = {root: one for one in self.mappings.values() for root in one.templates}
         self.by_act = {act: one for one in self.mappings.values() for act in one.acts}
 

@@ -289,12 +289,6 @@ def _items(element: Element, source: Element) -> None:
             _back_element(element, child)
 
 
-def generated(rows: Sequence[tuple[str, str]]) -> Json:
-    """Return a narrative made of what entries say: label and value, one row each."""
-    body = "".join(f"<tr><td>{escape(label)}</td><td>{escape(value)}</td></tr>" for label, value in rows)
-    return {"status": "generated", "div": f'<div xmlns="{XHTML}"><table><tbody>{body}</tbody></table></div>'}
-
-
 def texts_by_id(body: Element) -> Mapping[str, Element]:
     """Return the elements of every narrative by their ID."""
     found: dict[str, Element] = {}

@@ -26,6 +26,7 @@ def unsaid(resource: Json, mapping: Mapping_, beside: frozenset[str] = frozenset
     return list(_walk(said, _covered(mapping), ""))
 
 
+@cache
 def _covered(mapping: Mapping_) -> list[_Path]:
     found = [path for rule in mapping.rules for path in _of_part(rule.part)]
     for rule in mapping.rules:

@@ -41,6 +41,7 @@ class Writing:
             if isinstance(resource, dict):
                 self._add(resource, entry.get("fullUrl"))
         self.patient = self._patient()
+        self.language = str(self._resources[0].get("language") or "fr") if self._resources else "fr"
 
     def _add(self, resource: Json, url: str | None) -> None:
         self._positions[id(resource)] = len(self._resources)

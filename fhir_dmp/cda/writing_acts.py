@@ -14,6 +14,10 @@ from fhir_dmp.cda.unsaid import unsaid
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
+_REFUTED = (
+    ("http://terminology.hl7.org/CodeSystem/condition-ver-status", "refuted"),
+    ("http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "refuted"),
+)
 _IMPLIED = ((CLINICAL, "resolved"), (CLINICAL, "inactive"))
 
 
@@ -35,6 +39,11 @@ def write_act(resource: Json, writer: Any) -> Element | None:
             del said["status"]
             element.extend(one for one in kept.pop("statusCode", ()) if one is not None)
     if mapping.negation == "refuted" and _is_negative(resource, mapping):
+        others = [
+            one for one in said["verificationStatus"]["coding"] if (one.get("system"), one.get("code")) not in _REFUTED
+        ]
+        if others and not shape:
+            writer.drop(f"{resource['resourceType']}.verificationStatus", "that it is refuted is all that CDA says")
         del said["verificationStatus"]
         element.extend(one for one in kept.pop("certainty", ()) if one is not None)
     if IMPLIED_STATUS in kept and _first_code(said.get("clinicalStatus")) in _IMPLIED:
@@ -131,7 +140,7 @@ def _is_negative(resource: Json, mapping: Mapping_) -> bool:
         return resource.get("status") == value
     if kind == "refuted":
         codings = (resource.get("verificationStatus") or {}).get("coding", ())
-        return any(coding.get("code") == "refuted" for coding in codings)
+        return any((coding.get("system"), coding.get("code")) in _REFUTED for coding in codings)
     extensions = [*resource.get("modifierExtension", ()), *resource.get("extension", ())]
     return any(one.get("url") == NEGATION and one.get("valueBoolean") for one in extensions)
 

@@ -6,16 +6,17 @@ import base64
 import re
 from collections.abc import Sequence
 
+from fhir_dmp.cda.care_plan import unfolded
 from fhir_dmp.cda.elements import first, make
-from fhir_dmp.cda.narrative import generated
+from fhir_dmp.cda.generated import rows_of, table
 from fhir_dmp.cda.rules import BODY, REST, kept_of, write_children
 from fhir_dmp.cda.shapes import act_parts
 from fhir_dmp.cda.unsaid import unsaid
-from fhir_dmp.cda.values.numbers import digits
 from fhir_dmp.cda.writing import Writing
 from fhir_dmp.cda.writing_acts import wrapped_entries
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.errors import Unprocessable
+from fhir_dmp.fhir.elements import object_of
 from fhir_dmp.fhir.resource import Json
 
 #: What a level-1 body may be. [6.1]
@@ -63,6 +64,20 @@ def _content(binary: Json, *, was_cda: bool) -> Element:
     return text
 
 
+def _narrative(section: Json, entries: Sequence[Json], writer: Writing) -> Json:
+    """Return the text of a section from elsewhere: its own, with what no statement says; else made of entries."""
+    language = writer.language[:2]
+    own = object_of(section.get("text"))
+    if not own.get("div"):
+        return {"text": table(entries, writer, language)} if entries else {}
+    orphans = [one for one in entries if writer.knowledge.for_resource(one) is None]
+    inside, end, rest = str(own["div"]).rpartition("</div>")
+    if not orphans or not end:
+        return {}
+    words = writer.knowledge.words.get(language, writer.knowledge.words["fr"])
+    return {"text": {**own, "div": f"{inside}{rows_of(orphans, writer, words)}{end}{rest}"}}
+
+
 #: Elements of a section that are written without a rule.
 _BESIDE = frozenset(("entry", "section", "emptyReason"))
 
@@ -70,14 +85,15 @@ _BESIDE = frozenset(("entry", "section", "emptyReason"))
 def _section(section: Json, writer: Writing) -> Element:
     element = make("section")
     kept = kept_of(section)
-    entries = [found for one in section.get("entry", ()) if (found := writer.resolve(one)) is not None]
-    missing = len(section.get("entry", ())) - len(entries)
+    named = [found for one in section.get("entry", ()) if (found := writer.resolve(one)) is not None]
+    entries = unfolded(named, writer)
+    missing = len(section.get("entry", ())) - len(named)
     if missing:
         writer.drop("Composition.section.entry", f"{missing} entries are not in the bundle")
     if (section.get("text") or {}).get("status") == "empty":
         section = {name: value for name, value in section.items() if name != "text"}
     from_cda = bool(kept) or any(act_parts(one) for one in entries)
-    said = section if "text" in section or not entries or from_cda else {**section, "text": generated(_rows(entries))}
+    said = section if from_cda else {**section, **_narrative(section, entries, writer)}
     element.extend(one for one in kept.get(REST, ()) if one is not None)
     element.extend(write_children(said, writer.knowledge.mappings["section"], writer, kept))
     if section.get("id") and re.fullmatch(r"[A-Za-z_][\w.\-]*", str(section["id"])) and kept:
@@ -90,37 +106,3 @@ def _section(section: Json, writer: Writing) -> Element:
     if first(element, "text") is None and not from_cda:
         element.append(make("text"))
     return element
-
-
-def _rows(resources: Sequence[Json]) -> list[tuple[str, str]]:
-    return [(_label(one), _value(one)) for one in resources]
-
-
-def _label(resource: Json) -> str:
-    for name in ("code", "vaccineCode", "medicationCodeableConcept", "type", "relationship", "event"):
-        value = resource.get(name)
-        concept = value[0] if isinstance(value, list) and value else value
-        if isinstance(concept, dict):
-            text = concept.get("text") or next(
-                (one.get("display") or one.get("code") for one in concept.get("coding", ())), None
-            )
-            if text:
-                return str(text)
-    return str(resource.get("resourceType"))
-
-
-def _value(resource: Json) -> str:
-    for key, value in resource.items():
-        if key.startswith("value") and key[5:6].isupper():
-            if isinstance(value, dict) and "value" in value:
-                return " ".join(filter(None, (value.get("comparator"), digits(value["value"]), value.get("unit"))))
-            if isinstance(value, dict):
-                return str(
-                    value.get("text")
-                    or next((one.get("display") or one.get("code") for one in value.get("coding", ())), "")
-                )
-            return str(value)
-    for key in ("effectiveDateTime", "onsetDateTime", "performedDateTime", "occurrenceDateTime", "status"):
-        if resource.get(key):
-            return str(resource[key])
-    return ""

@@ -6,6 +6,7 @@ there already is left alone, so an interrupted import is simply started again.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -47,9 +48,9 @@ def command(
     Example: fhir-dmp import --open ./documents
     """
     from fhir_dmp import configuration
+    from fhir_dmp.cli.files import written
     from fhir_dmp.cli.import_files import units
     from fhir_dmp.cli.import_work import Rules
-    from fhir_dmp.cli.reports import written
 
     settings = configuration.load()
     found = list(units(paths))
@@ -65,8 +66,15 @@ def command(
         if status != "warnings" or totals[status]:
             click.echo(f"{status}: {totals[status]}")
     if totals["refused"]:
-        click.echo(f"fhir-dmp: {totals['refused']} refused; the reasons are in {report}", err=True)
+        click.echo(f"fhir-dmp: {totals['refused']} refused; the reasons are in {report}{_first(report)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _first(report: Path) -> str:
+    """Return the first refusal of a report, in words."""
+    with report.open(encoding="utf-8") as file:
+        told = json.loads(next(file, "{}"))
+    return f"; the first: {told['name']}: {told['reason']}" if told else ""
 
 
 def _run(found: list[Unit], settings: Settings, rules: Rules, jobs: int) -> Iterator[Done]:

@@ -201,6 +201,9 @@ def wsgi_server(
 
     tls: certificate chain and key. TLS 1.0 and 1.1 do not exist in its library. [security S-11]
     """
+    # Read by the allocator of granian in each worker: what large answers took goes back to the system after a second,
+    # where it would keep tens of MB for each thread.
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0")
     from granian import Granian
     from granian.constants import Interfaces, SSLProtocols
     from granian.log import LogLevels

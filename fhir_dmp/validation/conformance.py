@@ -166,6 +166,7 @@ def _resource(node: Json, type_: str, path: str, profiles: Profiles, run: Run, a
         rules(node, None, path, run)
     if run.resource is run.root:
         for each, place, key, holder in extensions(node, path, profiles.base.structures):
+            profiles.rules.in_extension(each, place, run)
             known = profiles.extension(each.get("url"))
             if known is not None:
                 known(each, place, holder, key, run)

@@ -12,6 +12,7 @@ from typing import Any
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.path import PathError, PathSyntaxError, compile_path
 from fhir_dmp.fhir.path_values import Item, truth
+from fhir_dmp.fhir.resource import Json
 from fhir_dmp.fhir.structure import Element
 from fhir_dmp.validation.base import CORE, Base, Constraint
 from fhir_dmp.validation.questions import Answers, Asked
@@ -89,6 +90,15 @@ class BaseRules:
         if type_ not in self._judges:
             self._judges[type_] = self._compiled(type_) if self._has_rules(type_, set()) else None
         return self._judges[type_]
+
+    def in_extension(self, extension: Json, place: str, run: Run) -> None:
+        """Judge the value of an extension; a type does not lead there, because an extension may have any."""
+        for name, value in extension.items():
+            if value.__class__ is dict and name.startswith("value"):
+                found = self._base.structures.resolve("Extension", name)
+                judge = self.of(found[1]) if found is not None else None
+                if judge is not None:
+                    judge(value, None, f"{place}.value", run)
 
     def _has_rules(self, type_: str, seen: set[str]) -> bool:
         structure = self._base.structures.get(type_)

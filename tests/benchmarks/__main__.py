@@ -20,6 +20,7 @@ from tests.benchmarks import (
     querying,
     reading,
     report,
+    sealing,
     searching,
     starting,
     storing,
@@ -119,6 +120,13 @@ def enforce(options: Options, documents: int) -> None:
 def submit(options: Options) -> None:
     """Submit documents of 100 KB (ITI-65)."""
     options.show(submitting.measure(options.folder, options.command, rounds=options.rounds, seconds=options.seconds))
+
+
+@group.command()
+@click.pass_obj
+def atrest(options: Options) -> None:
+    """Compare an encrypted store with one in clear, in processor time."""
+    options.show(sealing.measure(options.command, rounds=options.rounds, seconds=options.seconds))
 
 
 @group.command()

@@ -266,7 +266,9 @@ def test_a_bundle_that_never_was_a_cda_becomes_a_structured_document() -> None:
 def test_the_narrative_is_made_of_the_entries_when_there_is_none() -> None:
     root = clinical_document(parse(written(bundle()).data))
     texts = ["".join(str(part) for part in one.itertext()) for one in root.iter(tag("section"))]
-    for text, word in zip(texts, ("Asthme", "Paracétamol", "MedicationStatement", "Glycémie5.1 mmol/L"), strict=True):
+    for text, word in zip(
+        texts, ("Asthme2001", "Paracétamol", "PARACETAMOL 500 mg", "Glycémie5.1 mmol/L11/06/2026 08:00"), strict=True
+    ):
         assert word in text
 
 

@@ -1,4 +1,4 @@
-"""Whose definitions count, from when on, and what hostile ones cost. [fhir-rest J94, J209]"""
+"""Whose definitions count, from when on, and what hostile ones cost. [fhir-rest D94, J209]"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def found(client: Client, **query: str) -> set[str]:
     return {each["code"]["coding"][0]["code"] for each in answer.entries}
 
 
-@pytest.mark.statement("fhir-rest J94")
+@pytest.mark.statement("fhir-rest D94")
 def test_a_search_takes_the_codes_of_a_value_set_as_it_is_now(wide: World) -> None:
     admin = wide.admin
     for code in ("oak", "holm", "pine"):
@@ -85,7 +85,8 @@ def test_a_translation_follows_the_map_as_it_is_now_on_every_worker(world: World
 def test_an_added_package_counts_in_operations_and_searches(tmp_path: Path) -> None:
     source, folder = tmp_path / "trees.tgz", tmp_path / "added"
     held = [{**trees(), "id": "trees"}, {**leafy(include=[whole()]), "id": "leafy"}]
-    packages.write_package(source, {"name": "trees", "version": "1"}, held)
+    with source.open("wb") as file:
+        packages.write_package(file, {"name": "trees", "version": "1"}, held)
     packages.keep(packages.read_package(source), folder)
     admin = make_world(MemoryStore(), DMP_VALIDATION_PACKAGES=str(folder)).admin
     basic(admin, TREES, "oak")

@@ -34,7 +34,7 @@ from fhir_dmp.store.sealed.judging import Judge
 from fhir_dmp.store.sealed.keys import DataKeys, Purpose
 from fhir_dmp.store.sealed.state import SealedState
 from fhir_dmp.store.sealed.trail import SealedLedger, SealedOutbox, TrailCipher
-from fhir_dmp.store.sealed.versions import CONTENTS, Sealing, owner_of, owners
+from fhir_dmp.store.sealed.versions import CONTENTS, Sealing, owner_of, owners, refuse_telling_ids
 
 #: Orders that the store below has: their values are stored as they are.
 _CLEAR_ORDERS = (ID, LAST_UPDATED, "date")
@@ -207,6 +207,7 @@ class SealedStore:
 
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing."""
+        refuse_telling_ids(commit.writes)
         contents = [self._blobs.below(blob) for blob in commit.blobs]
         staged = {str(handle): handle for handle, _ in contents}
         below = Commit(

@@ -40,12 +40,14 @@ class Limits:
     """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
     mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
-    page faults that follow cost a read three times as much as copying its pages from the system's cache.
+    page faults that follow cost a read three times as much as copying its pages from the system's cache. Each commit
+    of another connection also empties a connection's own cache: it need not hold more than one search touches, or, for
+    the writer, what a large commit changes.
     """
 
     mmap_bytes: int = 0
-    writer_cache_kib: int = 64 * 1024
-    reader_cache_kib: int = 8 * 1024
+    writer_cache_kib: int = 32 * 1024
+    reader_cache_kib: int = 2 * 1024
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
@@ -172,7 +174,7 @@ class SqliteStore:
 
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
-        return select.ids(con, scope, self._choose(con, node, scope), limit)
+        return select.ids(con, scope, self._chooser.choose(con, node, scope, ordered=False), limit)
 
     def _resolved(self, con: sqlite3.Connection, node: Node) -> Node:
         cap = self._limits.join_cap
@@ -314,6 +316,18 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
         return SqliteStore(path, limits)
     except (sqlite3.Error, OSError) as error:
         what = f"cannot be opened ({type(error).__name__}: {error})"
-        raise ConfigurationError(
-            Problem("store.url", what, "name a file on a local disk that may be written")
-        ) from error
+        raise ConfigurationError(Problem("store.url", what, _todo(error))) from error
+
+
+#: What an operator does about an error of SQLite, by its primary code; else the file or its folder is wrong.
+_TODO = {
+    sqlite3.SQLITE_NOTADB: "name another file, this one is no database",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: keep a copy of it and restore a backup",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_BUSY: "another program holds the file: end it, or try again",
+}
+
+
+def _todo(error: sqlite3.Error | OSError) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    return _TODO.get(-1 if code is None else code & 0xFF, "name a file on a local disk that may be written")
