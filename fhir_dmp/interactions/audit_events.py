@@ -13,7 +13,7 @@ from fhir_dmp.access.masking import DATA_ABSENT, mask_references, references_to_
 from fhir_dmp.access.parties import local
 from fhir_dmp.access.refusal import absent, hidden
 from fhir_dmp.access.writing import may_record_audit
-from fhir_dmp.audit.event import RECEIVED, audit_event, received_ms
+from fhir_dmp.audit.event import RECEIVED, TDE_PROFILE, audit_event, received_ms, tde_projection
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.audit.search import audit_slice
 from fhir_dmp.errors import BadRequest, Forbidden
@@ -38,6 +38,8 @@ from fhir_dmp.search.parse import parse
 from fhir_dmp.search.query import Query, Search, Term, both
 
 _PATH = "AuditEvent"
+#: Asks for the projection of the French trace model. [security 6.3]
+_NATIONAL = ("_profile", TDE_PROFILE)
 
 
 #: Those who read the trail of a record as its holder: nothing may tell them of what is hidden from them.
@@ -147,11 +149,14 @@ def _may_know(caller: Caller, entry: AuditRecord) -> bool:
 
 
 def search(call: Call, services: Services) -> Answer:
-    """Return one page of the trail, newest first."""
+    """Return one page of the trail, newest first; as the French trace model wants it when `_profile` names that."""
     authorise.need(call.caller, "s", _PATH, services)
     granular.need_whole(call.caller, "s", _PATH, services)
     pairs, before = _paged(call, services)
-    query = parse((_PATH,), pairs, services.registry, rules_of(services, strict=call.info.strict, base=call.info.base))
+    asked_for = [pair for pair in pairs if pair != _NATIONAL]
+    query = parse(
+        (_PATH,), asked_for, services.registry, rules_of(services, strict=call.info.strict, base=call.info.base)
+    )
     patients = _patients(call, query, services)
     asked = query.node
     if not call.caller.is_admin:
@@ -171,6 +176,8 @@ def search(call: Call, services: Services) -> Answer:
 
     page = services.store.audit(AuditQuery(part.patient, part.low_ms, part.high_ms, before, count, keep))
     told = _told(call.caller, [each for _, each in page.records], services)
+    if _NATIONAL in pairs:
+        told = [tde_projection(each) for each in told]
     entries = [Entry(f"{call.info.base}/{_PATH}/{each['id']}", dump(each), "match") for each in told]
     issues = list(ignored(query))
     if issues:
@@ -224,7 +231,7 @@ def _links(
     call: Call, query: Query, pairs: Sequence[tuple[str, str]], following: int | None, services: Services
 ) -> list[tuple[str, str]]:
     url = f"{call.info.base}/{_PATH}"
-    links = [("self", self_link(url, query.applied))]
+    links = [("self", self_link(url, (*query.applied, *(pair for pair in pairs if pair == _NATIONAL))))]
     if following is not None:
         cursor = Cursor(
             path=_PATH,

@@ -172,3 +172,43 @@ def test_each_operation_names_the_consent_that_it_made(world: World, dossier: Do
     (event,) = trail(dossier, "TD0.3")
     named = [entity["what"]["reference"] for entity in event["entity"] if "reference" in entity.get("what", {})]
     assert f"Consent/{consent['id']}/_history/1" in named
+
+
+@pytest.mark.statement("security L-2", "security L-3", "security L-9", "security H-32")
+def test_a_read_and_a_query_are_told_with_their_sides_time_request_and_id(world: World, dossier: Dossier) -> None:
+    id_ = dossier.submit()
+    path = f"/DocumentReference?patient=Patient/{dossier.id}&date=ge2020"
+    assert dossier.holder.get(f"/DocumentReference/{id_}", X_Request_Id="lecture-1234").status == 200
+    assert dossier.holder.get(path, X_Request_Id="recherche-1234").status == 200
+    told = {event["subtype"][0]["code"]: event for event in events(dossier)[:2]}
+    for event, client, request in (
+        (told["read"], "110152", "lecture-1234"),
+        (told["search-type"], "110153", "recherche-1234"),
+    ):
+        sides = {agent["type"]["coding"][0]["code"] for agent in event["agent"] if "network" in agent}
+        assert sides == {client}
+        assert event["period"]["start"]
+        assert request in [entity.get("what", {}).get("identifier", {}).get("value") for entity in event["entity"]]
+    (query,) = [
+        base64.b64decode(entity["query"]).decode() for entity in told["search-type"]["entity"] if "query" in entity
+    ]
+    assert path in query
+
+
+@pytest.mark.statement("security L-17")
+def test_the_national_trace_model_is_a_projection_of_the_trail_on_every_page(world: World, dossier: Dossier) -> None:
+    id_ = dossier.submit()
+    dossier.holder.get(f"/DocumentReference/{id_}")
+    national = "https://interop.esante.gouv.fr/ig/fhir/tde/StructureDefinition/tde-auditevent"
+    page = world.admin.get(f"/AuditEvent?patient=Patient/{dossier.id}&_count=1&_profile={national}")
+    seen = []
+    for _ in range(2):
+        (event,) = page.entries
+        assert (event["meta"]["profile"], len(event["agent"]) <= 2, len(event["subtype"])) == ([national], True, 1)
+        assert event["period"]["start"]
+        seen.append(event["id"])
+        links = {link["relation"]: link["url"] for link in page.json["link"]}
+        page = world.admin.get(links["next"].split("/fhir", 1)[1])
+    assert len(set(seen)) == 2
+    plain = world.admin.get(f"/AuditEvent?patient=Patient/{dossier.id}&_count=1").entries
+    assert plain[0]["meta"].get("profile") != [national]
