@@ -176,9 +176,9 @@ def write_package(file: IO[bytes], about: Json, resources: Iterable[Json]) -> in
     for each in resources:
         name = f"{each['resourceType']}-{each['id']}.json"
         files[name] = orjson.dumps(each, option=orjson.OPT_INDENT_2)
-        kept = ("resourceType", "id", "url", "version", "kind", "type")
+        kept = ("resourceType", "id", "url", "version", "kind", "type", "supplements", "content", "derivation")
         listed.append({"filename": name, **{key: each[key] for key in kept if key in each}})
-    files[".index.json"] = orjson.dumps({"index-version": 1, "files": listed}, option=orjson.OPT_INDENT_2)
+    files[".index.json"] = orjson.dumps({"index-version": 2, "files": listed}, option=orjson.OPT_INDENT_2)
     with tarfile.open(fileobj=file, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
         for name, body in sorted(files.items()):
             entry = tarfile.TarInfo(f"package/{name}")

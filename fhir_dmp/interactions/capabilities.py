@@ -140,6 +140,15 @@ def statement(services: Services) -> Json:
     }
 
 
+def published(services: Services) -> Json:
+    """Return what any server of this kind can do, for the package of its profiles: nothing of this installation."""
+    made = {key: value for key, value in statement(services).items() if key != "implementation"}
+    (rest,) = made["rest"]
+    security = {key: value for key, value in rest["security"].items() if key != "extension"}
+    day = instant(services.started_ms)[:10]
+    return {**made, "version": __version__, "date": day, "kind": "capability", "rest": [{**rest, "security": security}]}
+
+
 def _rest(types: list[str], services: Services) -> Json:
     interactions = [{"code": "batch"}, {"code": "search-system"}, {"code": "history-system"}]
     if services.store.transactional:
