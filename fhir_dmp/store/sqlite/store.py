@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -307,7 +308,10 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # A file that is there is not touched: to close any handle of it gives up all locks that this process has on it.
+        # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)
