@@ -181,8 +181,15 @@ def _parameter(parameter: SearchParameter) -> Json:
     if parameter.url:
         shown["definition"] = parameter.url
     if parameter.type in MODIFIERS and parameter.code != "_id":
-        shown["documentation"] = f"Modifiers: {MODIFIERS[parameter.type]}"
+        shown["documentation"] = f"Modifiers: {_modifiers(parameter)}"
     return shown
+
+
+def _modifiers(parameter: SearchParameter) -> str:
+    """Return the modifiers of a parameter; only identifiers have a type of their own."""
+    listed = MODIFIERS[parameter.type]
+    typed = not parameter.kinds or "Identifier" in parameter.kinds
+    return listed if typed else listed.replace(", :of-type", "")
 
 
 @lru_cache(maxsize=8)

@@ -307,7 +307,11 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _close_to_others(handle)
+        finally:
+            os.close(handle)
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)
@@ -317,6 +321,13 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
     except (sqlite3.Error, OSError) as error:
         what = f"cannot be opened ({type(error).__name__}: {error})"
         raise ConfigurationError(Problem("store.url", what, _todo(error))) from error
+
+
+def _close_to_others(handle: int) -> None:
+    """Take the rights of other users away from a file that came with them, as a restored backup does."""
+    held = os.fstat(handle)
+    if held.st_mode & 0o007 and held.st_uid == os.geteuid():
+        os.fchmod(handle, held.st_mode & 0o770)
 
 
 #: What an operator does about an error of SQLite, by its primary code; else the file or its folder is wrong.
