@@ -92,6 +92,11 @@ class MongoState:
         with answering():
             return tuple(map(_record, self._rows.find(wanted, sort=[("key", ASCENDING)], limit=count)))
 
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of records."""
+        with answering():
+            return tuple(sorted(self._rows.distinct("k")))
+
     def sweep(self, now_ms: int) -> int:
         """Remove expired records."""
         with answering():

@@ -40,12 +40,14 @@ class Limits:
     """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
     mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
-    page faults that follow cost a read three times as much as copying its pages from the system's cache.
+    page faults that follow cost a read three times as much as copying its pages from the system's cache. Each commit
+    of another connection also empties a connection's own cache: it need not hold more than one search touches, or, for
+    the writer, what a large commit changes.
     """
 
     mmap_bytes: int = 0
-    writer_cache_kib: int = 64 * 1024
-    reader_cache_kib: int = 8 * 1024
+    writer_cache_kib: int = 32 * 1024
+    reader_cache_kib: int = 2 * 1024
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
