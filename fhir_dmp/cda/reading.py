@@ -49,6 +49,9 @@ class Reading:
         self._urls: dict[Element, str] = {}
         self._targets: dict[tuple[str, str | None], Element] = {}
         self._texts = texts_by_id(document) if document is not None else {}
+        # Old documents take the case of names lightly; where only one can be meant, it is.
+        folded = Counter(name.casefold() for name in self._texts)
+        self._alike = {name.casefold(): name for name in self._texts if folded[name.casefold()] == 1}
         self._media = media_in(document) if document is not None else {}
         self._resolved: dict[str, str | None] = {}
         self._templates: dict[Element, frozenset[str]] = {}
@@ -92,8 +95,11 @@ class Reading:
             return None
         if name not in self._resolved:
             found = self._texts.get(name)
+            if found is None and (alike := self._alike.get(name.casefold())) is not None:
+                found = self._texts[alike]
+                self.note(element, f"a reference to {name}; the narrative has {alike}")
             self._resolved[name] = text_in(found)
-            if found is None and not self._is_external(reference):
+            if found is None and name not in self._media and not self._is_external(reference):
                 self.lose(element, "a reference to a narrative that is not there")
         return self._resolved[name]
 
@@ -165,7 +171,7 @@ class Reading:
             return
         self.issues.append(Issue("informational", reason, "information", (place_of(element),)))
 
-    def count(self, act: Element, mapping: Mapping_) -> None:
+    def count(self, act: Element, mapping: Mapping_, *, is_part: bool = False) -> None:
         """Count a statement that has a mapping, with those inside it that are parts of it."""
         if not self.whole:
             return
@@ -174,7 +180,7 @@ class Reading:
         if parent is not None:
             roots |= {(child.get("root") or "").strip() for child in children(parent, "templateId")}
         self.counted.acts += 1
-        if any(root in self.knowledge.by_template for root in roots):
+        if is_part or any(root in self.knowledge.by_template for root in roots):
             self.counted.specific += 1
         else:
             name = str(act.tag).rpartition("}")[2]

@@ -42,17 +42,24 @@ class Wrapper:
     ids: Sequence[Json]
 
 
-def read_act(act: Element, holder: Element, reader: Any, wrapped: Wrapper | None = None) -> list[str]:
+def read_act(
+    act: Element,
+    holder: Element,
+    reader: Any,
+    wrapped: Wrapper | None = None,
+    inside: Mapping_ | None = None,
+) -> list[str]:
     """Read a statement and all below it; return the URLs of what stands for it in its parent.
 
-    holder: the `entry`, `entryRelationship` or `component` that holds it.
+    holder: the `entry`, `entryRelationship` or `component` that holds it. inside: the mapping of the statement that it
+    is a part of.
     """
     mapping = dispatched(act, holder, reader)
     if mapping.wraps:
         if name_of(holder) == "entry" and any(True for child in act for _ in child.iterchildren(*ACT_TAGS)):
             return _unwrapped(act, holder, mapping, reader)
         mapping = reader.knowledge.by_act["act EVN"]
-    reader.count(act, mapping)
+    reader.count(act, mapping, is_part=_is_named(holder, inside))
     resource: Json = {"resourceType": mapping.resource, **copy.deepcopy(dict(mapping.fixed))}
     url = reader.add(act, resource)
     for root in ranked(reader.templates(act) | reader.templates(holder)):
@@ -78,7 +85,7 @@ def read_act(act: Element, holder: Element, reader: Any, wrapped: Wrapper | None
         if name == "templateId":
             continue
         if name in _LINKED and inner is not None:
-            for reference in read_act(inner, child, reader):
+            for reference in read_act(inner, child, reader, inside=mapping):
                 _link(resource, extensions, reference, child, mapping, reader)
         else:
             keep.append((REST, reader.kept(child)))
@@ -89,6 +96,12 @@ def read_act(act: Element, holder: Element, reader: Any, wrapped: Wrapper | None
         extensions.append(source)
     resource["extension"] = [*resource.get("extension", []), *extensions]
     return [url]
+
+
+def _is_named(holder: Element, inside: Mapping_ | None) -> bool:
+    """Say whether the mapping of the outer statement names what hangs in it so."""
+    relation = holder.get("typeCode") or "COMP"
+    return inside is not None and any(relation in link.relations for link in inside.links)
 
 
 def _says_nothing(element: Element) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
+from fhir_dmp.cda.care_plan import plan_of
 from fhir_dmp.cda.datatypes import ABSENT, identifier, instant
 from fhir_dmp.cda.elements import ACT_TAGS, children, first, name_of, place_of, text_in
 from fhir_dmp.cda.header import header_of
@@ -230,6 +231,9 @@ def _section(section: Element, reader: Reading) -> Json:
     source = source_extension(keep)
     if source is not None:
         found.setdefault("extension", []).append(source)
+    plan = plan_of(found, entries, reader)
+    if plan is not None:
+        entries.append({"reference": reader.put(reader.url(f"CarePlan/{place_of(section)}"), plan)})
     if entries:
         found["entry"] = entries
     if inner:

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Sequence
 
+from fhir_dmp.cda.care_plan import unfolded
 from fhir_dmp.cda.elements import first, make
 from fhir_dmp.cda.generated import rows_of, table
 from fhir_dmp.cda.rules import BODY, REST, kept_of, write_children
@@ -84,8 +85,9 @@ _BESIDE = frozenset(("entry", "section", "emptyReason"))
 def _section(section: Json, writer: Writing) -> Element:
     element = make("section")
     kept = kept_of(section)
-    entries = [found for one in section.get("entry", ()) if (found := writer.resolve(one)) is not None]
-    missing = len(section.get("entry", ())) - len(entries)
+    named = [found for one in section.get("entry", ()) if (found := writer.resolve(one)) is not None]
+    entries = unfolded(named, writer)
+    missing = len(section.get("entry", ())) - len(named)
     if missing:
         writer.drop("Composition.section.entry", f"{missing} entries are not in the bundle")
     if (section.get("text") or {}).get("status") == "empty":

@@ -28,9 +28,10 @@ def _names(text: str) -> frozenset[str]:
 
 
 DERIVED_TYPES = _names(
-    """AdverseEvent AllergyIntolerance Condition Coverage DeviceRequest DeviceUseStatement DiagnosticReport Encounter
-    FamilyMemberHistory Goal ImagingStudy Immunization ImmunizationRecommendation Media MedicationAdministration
-    MedicationDispense MedicationRequest MedicationStatement Observation Procedure ServiceRequest Specimen"""
+    """AdverseEvent AllergyIntolerance CarePlan Condition Coverage DeviceRequest DeviceUseStatement
+    DiagnosticReport Encounter FamilyMemberHistory Goal ImagingStudy Immunization ImmunizationRecommendation
+    Media MedicationAdministration MedicationDispense MedicationRequest MedicationStatement Observation
+    Procedure ServiceRequest Specimen"""
 )
 _INSIDE = _names("Practitioner PractitionerRole Organization Device RelatedPerson Location Medication")
 

@@ -53,7 +53,7 @@ documents = click.option("--documents", default=1_000_000, show_default=True, he
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--write", is_flag=True, help="Append the figures to docs/benchmarks.md.")
+@click.option("--write", is_flag=True, help="Put the figures into docs/benchmarks.md.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where records are made, and kept.  [a temporary one]")
 @click.option("--rounds", default=3, show_default=True, help="How often each measurement is repeated.")
 @click.option("--seconds", default=4.0, show_default=True, help="How long each lasts.")

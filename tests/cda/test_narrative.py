@@ -176,3 +176,27 @@ def test_spaces_and_special_characters_are_read_as_written() -> None:
     element = next(back(document(section(text=text))).iter(tag("paragraph")))
     assert text_in(element) == "a < b & c d"
     assert first(element, "paragraph") is None
+
+
+def test_a_reference_in_another_case_leads_to_the_only_text_it_can_mean() -> None:
+    act = observation(
+        '<code code="1-1" codeSystem="1.2"><originalText><reference value="#fibriatri"/></originalText></code>'
+    )
+    text = (
+        '<content ID="FibriAtri">Fibrillation</content><content ID="Double">a</content><content ID="double">b</content>'
+    )
+    found = converted(document(section(entry(act), text=text)))
+    assert only(found, "Observation")["code"]["text"] == "Fibrillation"
+    assert [issue.severity for issue in found.issues] == ["information"]
+    unsure = converted(document(section(entry(act.replace("fibriatri", "DOUBLE")), text=text)))
+    assert "text" not in only(unsure, "Observation")["code"]
+    assert [issue.severity for issue in unsure.issues] == ["warning"]
+
+
+def test_a_reference_to_a_figure_is_no_missing_text() -> None:
+    media = (
+        '<observationMedia classCode="OBS" moodCode="EVN" ID="F1"><value mediaType="image/png" representation="B64">AAAA</value>'
+        "</observationMedia>"
+    )
+    act = observation(code("1-1") + '<text><reference value="#F1"/></text>')
+    assert converted(document(section(entry(act) + entry(media)))).issues == ()

@@ -13,13 +13,16 @@ from tests.cda.making import (
     code,
     concept,
     converted,
+    document,
     entry,
     observation,
     only,
     related,
     resolved,
     resources,
+    section,
     templates,
+    written,
 )
 from tests.cda.statements import (
     CIM,
@@ -219,3 +222,34 @@ def test_what_is_changed_in_fhir_is_what_is_written() -> None:
     assert changed is not None
     assert changed.get("value") == "4"
     assert at_path(observed, ("statusCode",))[0].get("code") == "active"
+
+
+def _asked(code_: str) -> str:
+    return entry(observation('<id root="1.2.250.1.999.8" extension="A-1"/>' + code(code_) + DONE, "E27", mood="INT"))
+
+
+def test_a_plan_of_care_is_a_plan_of_what_its_section_asks_for() -> None:
+    goal = entry(observation(code("29463-7") + DONE, "E27", mood="GOL"))
+    data = document(section(_asked("2339-0") + goal, code_="18776-5"))
+    found = converted(data)
+    plan = only(found, "CarePlan")
+    assert (plan["status"], plan["intent"], plan["title"]) == ("active", "plan", "Section")
+    assert [resolved(found, one["reference"])["resourceType"] for one in plan["activity"]] == ["ServiceRequest"]
+    assert [resolved(found, one)["resourceType"] for one in plan["goal"]] == ["Goal"]
+    returns(data)
+
+
+def test_another_section_is_no_plan() -> None:
+    assert resources(said(_asked("2339-0")), "CarePlan") == []
+
+
+def test_a_plan_from_elsewhere_gives_the_statements_that_it_refers_to() -> None:
+    data = document(section(_asked("2339-0"), code_="18776-5"))
+    found = converted(data)
+    plan, wanted = only(found, "CarePlan"), only(found, "ServiceRequest")
+    plan["note"] = [{"text": "Revoir dans un mois"}]
+    part = found.bundle["entry"][0]["resource"]["section"][0]
+    part["entry"] = [one for one in part["entry"] if wanted["id"] not in one["reference"]]
+    again = written(found.bundle)
+    assert resources(again.data, "ServiceRequest")[0]["code"] == wanted["code"]
+    assert [issue.expression for issue in again.issues] == [("CarePlan.note",)]

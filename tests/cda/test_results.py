@@ -103,3 +103,17 @@ def test_an_imaging_study_keeps_the_uids_of_study_series_and_instance() -> None:
     (one,) = study["series"]
     assert (one["uid"], one["modality"]["code"], one["instance"][0]["uid"]) == ("1.2.3.4.5.1", "CT", "1.2.3.4.5.1.1")
     returns(data)
+
+
+def test_an_earlier_result_is_what_the_result_is_a_sequel_to_and_no_part_of_it() -> None:
+    earlier = observation(
+        code("2339-0") + DONE + '<effectiveTime value="20250611"/><value xsi:type="PQ" value="6.0" unit="mmol/L"/>'
+    )
+    data = said(entry(RESULT.replace("</observation>", related(earlier, "REFR") + "</observation>")))
+    found = converted(data)
+    now, before = resources(found, "Observation")
+    (sequel,) = (one for one in now["extension"] if one["url"].endswith("observation-sequelTo"))
+    assert resolved(found, sequel["valueReference"])["id"] == before["id"]
+    assert ("hasMember" in now, str(before["valueQuantity"]["value"])) == (False, "6.0")
+    assert found.counted.specific == found.counted.acts
+    returns(data)
