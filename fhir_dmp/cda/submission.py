@@ -52,8 +52,17 @@ class Wrapping:
 ORDINARY = Wrapping()
 
 
-def wrap(data: bytes, codes: Codes, wrapping: Wrapping = ORDINARY, header: Header | None = None) -> Json:
+def wrap(
+    data: bytes,
+    codes: Codes,
+    wrapping: Wrapping = ORDINARY,
+    header: Header | None = None,
+    *,
+    content: str | None = None,
+) -> Json:
     """Return the transaction Bundle that submits a CDA file.
+
+    content: what stands for the file in `Binary.data`, instead of its base64, when it travels beside the Bundle.
 
     Raises:
         BadRequest: not one well-formed ClinicalDocument.
@@ -76,7 +85,7 @@ def wrap(data: bytes, codes: Codes, wrapping: Wrapping = ORDINARY, header: Heade
     binary = {
         "resourceType": "Binary",
         "contentType": "application/xml",
-        "data": base64.b64encode(data).decode("ascii"),
+        "data": base64.b64encode(data).decode("ascii") if content is None else content,
     }
     submission_set = _submission_set(header, document, document_url, digest, codes, wrapping, zone)
     entries = ((set_url, submission_set), (document_url, document), (binary_url, binary))

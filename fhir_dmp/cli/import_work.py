@@ -185,8 +185,9 @@ def _cda(name: str, data: bytes, process: _Process, metadata: Stated | None = No
     submitted = instant(services.clock.now_ms())
     visibility = metadata.visibility if metadata else ()
     wrapping = Wrapping(ins, submitted, services.documents.operator_oid, services.zone, visibility)
-    bundle = wrap(data, services.documents.codes, wrapping, header)
-    return submission(process.importer, name, bundle)
+    blob = services.store.blobs.stage(iter((data,)))
+    bundle = wrap(data, services.documents.codes, wrapping, header, content=blob.sha256)
+    return submission(process.importer, name, bundle, {blob.sha256: blob})
 
 
 def _ins_beside(metadata: Stated | None) -> tuple[str, str] | None:

@@ -71,6 +71,9 @@ def derive(bundle: Json, document: str, patient: str, new_id: Callable[[str], st
         yield Draft(type_, id_, moved.whole(resources[url]))
 
 
+_CONTAINERS = (dict, list)
+
+
 class _Moved:
     """One resource on its way out of the bundle."""
 
@@ -95,13 +98,17 @@ class _Moved:
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, list):
-            kept = [one for one in (self._value(one) for one in value) if one is not None]
+            kept = [one for part in value if (one := self._value(part)) is not None]
             return kept or None
         if not isinstance(value, dict):
             return value
         if isinstance(value.get("reference"), str):
             return self._reference(value)
-        found = {key: one for key, part in value.items() if (one := self._value(part)) is not None}
+        found = {}
+        for key, part in value.items():
+            one = self._value(part) if isinstance(part, _CONTAINERS) else part  # most parts are texts
+            if one is not None:
+                found[key] = one
         # An extension or a part that held nothing but a reference to what is not stored goes with it.
         return found if found and set(found) != {"url"} else None
 

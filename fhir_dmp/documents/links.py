@@ -25,6 +25,8 @@ _LINK_ELEMENTS = frozenset(
         *("instantiatesUri", "instantiatesCanonical", "targetUri", "targetCanonical"),
     )
 )
+#: Elements whose string may be changed.
+_REWRITTEN = _LINK_ELEMENTS | {"div"}
 
 
 def relative(text: str, fhir_base: str) -> str:
@@ -107,7 +109,10 @@ def rewrite(value: Any, resolve: Resolve, element: str = "") -> Any:
     if isinstance(value, dict):
         if value.get("resourceType") == "Bundle":
             return value
-        return {key: rewrite(part, resolve, key) for key, part in value.items()}
+        return {
+            key: rewrite(part, resolve, key) if key in _REWRITTEN or isinstance(part, _CONTAINERS) else part
+            for key, part in value.items()
+        }
     return value
 
 

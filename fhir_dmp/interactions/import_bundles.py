@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import orjson
 
 from fhir_dmp.documents.submission import is_submission
 from fhir_dmp.errors import DmpError, StoreUnavailable
 from fhir_dmp.fhir.dates import instant
+from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.interactions.bundle_entries import payload_of
 from fhir_dmp.interactions.import_outcome import Importer, Outcome, derived_id
 from fhir_dmp.interactions.import_repeats import repeated
+
+_NOTHING: Mapping[str, Blob] = MappingProxyType({})
 
 
 def import_bundle(importer: Importer, name: str, bundle: Json) -> Iterator[Outcome]:
@@ -42,19 +46,19 @@ def _writes(entry: object) -> bool:
     return not isinstance(request, dict) or request.get("method") not in ("GET", "HEAD")
 
 
-def submission(importer: Importer, name: str, bundle: Json) -> Outcome:
-    """Store one submission (ITI-65)."""
+def submission(importer: Importer, name: str, bundle: Json, staged: Mapping[str, Blob] = _NOTHING) -> Outcome:
+    """Store one submission (ITI-65). staged: contents behind markers in `data`."""
     try:
-        return Outcome(name, "stored", warnings=_warnings(_sent(importer, bundle)))
+        return Outcome(name, "stored", warnings=_warnings(_sent(importer, bundle, staged)))
     except StoreUnavailable:
         raise
     except DmpError as error:
-        return repeated(importer, name, bundle, error)
+        return repeated(importer, name, bundle, error, staged)
 
 
-def _sent(importer: Importer, bundle: Json) -> list[Json]:
+def _sent(importer: Importer, bundle: Json, staged: Mapping[str, Blob] = _NOTHING) -> list[Json]:
     """Hand a bundle to the server and return its responses, entry by entry."""
-    answer = importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, {})))
+    answer = importer.handle(replace(importer.call, path=(), payload=payload_of(bundle, staged)))
     return [entry["response"] for entry in orjson.loads(answer.body or b"{}").get("entry", ())]
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Mapping
 
 from fhir_dmp.documents.contents import duplicate
 from fhir_dmp.documents.metadata import attachment_of, unique_id, unique_key
 from fhir_dmp.documents.survey import Gathered
 from fhir_dmp.errors import Conflict, DmpError
+from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.held import Held
 from fhir_dmp.fhir.resource import Json, parse_stored
 from fhir_dmp.interactions.import_outcome import Importer, Outcome, is_repetition, refused
 from fhir_dmp.interactions.services import Services
 
 
-def repeated(importer: Importer, name: str, bundle: Json, error: DmpError) -> Outcome:
+def repeated(importer: Importer, name: str, bundle: Json, error: DmpError, staged: Mapping[str, Blob]) -> Outcome:
     """Return the outcome of a submission that was refused: unchanged when all its documents are stored as they are.
 
     The server's refusal names the first repetition, often the submission set; a document may still differ or be new.
+    staged: contents behind markers in `data`.
     """
     if not is_repetition(error):
         return refused(name, error)
@@ -27,13 +30,15 @@ def repeated(importer: Importer, name: str, bundle: Json, error: DmpError) -> Ou
     for index, entry in enumerate(bundle["entry"]):
         document = entry.get("resource", {})
         if document.get("resourceType") == "DocumentReference":
-            fault = _fault(importer.services, document, contents, f"Bundle.entry[{index}].resource")
+            content = contents.get(attachment_of(document).get("url"), {})
+            hash_ = _hash(content.get("data"), staged)
+            fault = _fault(importer.services, document, hash_, f"Bundle.entry[{index}].resource")
             if fault is None or not is_repetition(fault):
                 return refused(name, fault or error)
     return Outcome(name, "unchanged", reason="already stored")
 
 
-def _fault(services: Services, document: Json, contents: dict[object, Json], place: str) -> Conflict | None:
+def _fault(services: Services, document: Json, hash_: str | None, place: str) -> Conflict | None:
     """Return what stands against storing a document, None when its uniqueId is free."""
     pair = unique_id(document)
     key = services.store.holder(unique_key("DocumentReference", pair)) if pair else None
@@ -42,12 +47,13 @@ def _fault(services: Services, document: Json, contents: dict[object, Json], pla
         return None
     held = Held(version.type, version.id, version.version, parse_stored(version.body))
     gathered = Gathered(holders={unique_key("DocumentReference", pair): held})
-    content = contents.get(attachment_of(document).get("url"), {})
-    return duplicate(document, _hash(content.get("data")), gathered, services.documents, place)
+    return duplicate(document, hash_, gathered, services.documents, place)
 
 
-def _hash(data: object) -> str | None:
-    """Return the attachment hash of a base64 content."""
+def _hash(data: object, staged: Mapping[str, Blob]) -> str | None:
+    """Return the attachment hash of a content, in base64 or staged."""
+    if isinstance(data, str) and data in staged:
+        return base64.b64encode(staged[data].sha1).decode()
     try:
         content = base64.b64decode("".join(str(data).split()), validate=True)
     except (binascii.Error, ValueError):

@@ -125,7 +125,7 @@ def one_of(element: Element) -> After:
     both = names | {f"_{name}" for name in names}
 
     def after(node: Node, path: str, findings: Findings) -> None:
-        used = both & node.keys()
+        used = [name for name in node if name in both]
         if len(used) > 1 and len({name.lstrip("_") for name in used}) > 1:
             findings.add(_TWO_CHOICES, f"{path}.{element.stem}")
         elif not used and element.min:
