@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fhir_dmp.errors import ConfigurationError, Problem
-from fhir_dmp.settings import ROOMS, Settings
+from fhir_dmp.settings import MOST, ROOMS, Settings
 
 FILE = "dmp.toml"
 _SUFFIX = "_FILE"
@@ -28,6 +28,8 @@ class SettingRow:
     doc: str
     choices: tuple[str, ...] = ()
     secret: bool = False
+    form: str = ""
+    bounds: str = ""
 
 
 def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
@@ -91,7 +93,17 @@ def _row(room: str, item: Any) -> SettingRow:
         item.metadata["doc"],
         item.metadata["choices"],
         item.metadata["secret"],
+        item.metadata["form"],
+        _bounds(item) if type(item.default) is int else "",
     )
+
+
+def _bounds(item: Any) -> str:
+    """Return the bounds of a number in words, where they are not the usual ones."""
+    least, most = item.metadata["least"], item.metadata["most"]
+    if most != MOST:
+        return f"{least} to {most}"
+    return f"at least {least}" if least else ""
 
 
 def as_table() -> str:
@@ -103,7 +115,7 @@ def as_table() -> str:
         "",
         "`dmp.toml` holds one table for each room (`[store]`, then `url = ...`); the environment wins over it, and a",
         "variable with `_FILE` added names a file that holds the value. `DMP_CONFIG` names another file than",
-        "`dmp.toml`. Unknown keys and bad values stop the start.",
+        "`dmp.toml`. Unknown keys, unknown variables of these rooms and bad values stop the start.",
         "",
         "| setting | environment | default | meaning |",
         "|---|---|---|---|",
@@ -112,8 +124,11 @@ def as_table() -> str:
         choices = (
             f" ({', '.join(f'`{choice}`' if choice else 'empty' for choice in row.choices)})" if row.choices else ""
         )
+        bounds = f" ({row.bounds})" if row.bounds and row.bounds not in row.doc else ""
         secret = "; secret" if row.secret else ""
-        lines.append(f"| `{row.name}` | `{row.variable}` | {_shown(row.default)} | {row.doc}{choices}{secret} |")
+        lines.append(
+            f"| `{row.name}` | `{row.variable}` | {_shown(row.default)} | {row.doc}{choices}{bounds}{secret} |"
+        )
     return "\n".join(lines) + "\n"
 
 

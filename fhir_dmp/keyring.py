@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from joserfc.jwk import RSAKey
 
@@ -36,10 +35,8 @@ def folder_of(settings: Settings) -> Path:
     """Return where the keys live: as configured, or beside the SQLite file, or var/keys."""
     if settings.security.keys_dir:
         return Path(settings.security.keys_dir)
-    url = urlsplit(settings.store.url)
-    if url.scheme == "sqlite" and len(url.path) > 1:
-        return Path(url.path[1:]).parent / "keys"
-    return Path("var/keys")
+    file = settings.store.file
+    return Path(file).parent / "keys" if file else Path("var/keys")
 
 
 #: Keys of tokens, by purpose: never one key for two.
@@ -74,13 +71,18 @@ class KeyFile:
         return json.dumps({**SigningKeys(self.keys).private(), "uses": dict(self.uses)}).encode()
 
 
+def path_of(folder: Path, purpose: str) -> Path:
+    """Return the file of the keys of a purpose."""
+    return folder / f"{purpose}.jwks.json"
+
+
 def key_file(folder: Path, purpose: str) -> KeyFile:
     """Return the filed keys of a purpose, making one when the folder holds none.
 
     Raises:
         ConfigurationError: the folder cannot be written, or the file is not what this module wrote.
     """
-    path = folder / f"{purpose}.jwks.json"
+    path = path_of(folder, purpose)
     content = _read(path) or _keep(path, _new_jwks)
     try:
         jwks = json.loads(content)

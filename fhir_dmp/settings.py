@@ -7,18 +7,41 @@ docs/settings.md and `fhir-dmp serve --help` are generated.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from ipaddress import ip_network
 from typing import Any, get_type_hints
 
 from fhir_dmp.errors import ConfigurationError, Problem
 
+#: The largest number that any setting takes: what is larger was a slip of the hand.
+MOST = 2**31 - 1
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+#: Forms of texts: what they are called in a refusal, and their pattern. An empty text is always taken: nothing is set.
+_FORMS = {
+    "url": ("an http or https URL", re.compile(r"https?://[^\s/?#]+[^\s#]*")),
+    "origin": ("an origin such as https://app.example", re.compile(r"https?://[^\s/?#]+")),
+    "oid": ("an OID such as 1.2.250.1", re.compile(r"[0-2](\.(0|[1-9]\d*))+")),
+    "host": ("a host name or address", re.compile(r"[^\s/]+")),
+    "mailbox": ("a mail address", re.compile(r".*[^\s@<]+@[^\s@>]+>?")),
+}
 
-def _setting(default: Any, doc: str, *, choices: tuple[str, ...] = (), secret: bool = False) -> Any:
-    metadata = {"doc": doc, "choices": choices, "secret": secret}
-    if isinstance(default, tuple):
-        return field(default=default, metadata=metadata)
+
+def _setting(
+    default: Any,
+    doc: str,
+    *,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+    least: int = 0,
+    most: int = MOST,
+    form: str = "",
+) -> Any:
+    """Return a field. least, most: bounds of a number; form: a key of _FORMS, or `network`, for each text."""
+    metadata = {"doc": doc, "choices": choices, "secret": secret, "least": least, "most": most, "form": form}
     return field(default=default, metadata=metadata)
 
 
@@ -37,34 +60,42 @@ class Store:
         "", "store that holds the data keys of an encrypted store (`sqlite:///FILE`...); empty: the record's own"
     )
     query_timeout_ms: int = _setting(
-        20_000, "longest time of one query in ms, at least 100; a search above it is 422 `too-costly`"
+        20_000, "longest time of one query in ms, at least 100; a search above it is 422 `too-costly`", least=100
     )
+
+    @property
+    def file(self) -> str:
+        """The SQLite file, empty when the store is another."""
+        scheme, _, rest = self.url.partition(":")
+        return rest.removeprefix("///") if scheme == "sqlite" else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
     """How the server is reached, and its limits."""
 
-    host: str = _setting("127.0.0.1", "address to listen on")
-    port: int = _setting(8000, "port to listen on")
+    host: str = _setting("127.0.0.1", "address to listen on", form="host")
+    port: int = _setting(8000, "port to listen on", most=65_535)
     workers: int = _setting(0, "worker processes; 0: one for each processor")
-    threads: int = _setting(8, "threads that run requests in each worker")
-    base_url: str = _setting("", "public URL of the FHIR base; empty: from host and port")
-    issuer: str = _setting("", "public URL of the authorization server; empty: from host and port")
+    threads: int = _setting(8, "threads that run requests in each worker", least=1)
+    base_url: str = _setting("", "public URL of the FHIR base; empty: from host and port", form="url")
+    issuer: str = _setting("", "public URL of the authorization server; empty: from host and port", form="url")
     tls_certificate: str = _setting("", "PEM file of the certificate chain: the server itself speaks TLS 1.2 and 1.3")
     tls_key: str = _setting("", "PEM file of the certificate's private key")
-    max_body_bytes: int = _setting(52428800, "largest request body, in bytes; above: 413")
-    max_bundle_entries: int = _setting(1000, "largest batch or transaction")
+    max_body_bytes: int = _setting(52428800, "largest request body, in bytes; above: 413", least=1)
+    max_bundle_entries: int = _setting(1000, "largest batch or transaction", least=1)
     timezone: str = _setting("Europe/Paris", "zone of dates written without offset")
-    default_count: int = _setting(20, "page size when _count is absent")
-    max_count: int = _setting(1000, "largest page size")
-    allowed_origins: tuple[str, ...] = _setting((), "origins that browsers may call from (CORS)")
+    default_count: int = _setting(20, "page size when _count is absent", least=1)
+    max_count: int = _setting(1000, "largest page size", least=1)
+    allowed_origins: tuple[str, ...] = _setting((), "origins that browsers may call from (CORS)", form="origin")
     access: str = _setting(
         "enforced", "`open`: no token needed, on a loopback address only", choices=("enforced", "open")
     )
     access_log: bool = _setting(True, "write a line to stderr for each FHIR request")
     types_off: tuple[str, ...] = _setting((), "resource types that are not offered, such as `Claim,Invoice`")
-    trusted_proxies: tuple[str, ...] = _setting((), "addresses of proxies whose Forwarded headers are believed")
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "addresses of proxies whose Forwarded headers are believed", form="network"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +124,13 @@ class Documents:
     fhir_documents: bool = _setting(True, "accept native FHIR documents (Bundle of type document)")
     extract: bool = _setting(False, "store what a submitted CDA says as resources of its own, beside it")
     operator_name: str = _setting("Opérateur du DMP", "name of the organisation that keeps the record")
-    operator_oid: str = _setting("2.25.287306243198211374602197231406178533376", "OID of this system (ihe-sourceId)")
-    default_count: int = _setting(50, "page size of document searches when _count is absent")
-    max_count: int = _setting(500, "largest page size of document searches")
+    operator_oid: str = _setting(
+        "2.25.287306243198211374602197231406178533376", "OID of this system (ihe-sourceId)", form="oid"
+    )
+    default_count: int = _setting(50, "page size of document searches when _count is absent", least=1)
+    max_count: int = _setting(500, "largest page size of document searches", least=1)
     minors: bool = _setting(True, "manage INVISIBLE_REPRESENTANTS_LEGAUX")
-    age_of_majority: int = _setting(18, "in years")
+    age_of_majority: int = _setting(18, "in years", least=1)
     content_search_ms: int = _setting(
         2000, "longest time to read the words of a PDF for `_content`, in ms; 0: contents are not searched"
     )
@@ -124,6 +157,10 @@ class Access:
     mask_visible_in_btg: bool = _setting(False, "show masked documents in an emergency")
     author_sees_masked: bool = _setting(True, "an author keeps seeing the own document when it is masked")
     btg_overrides_block: bool = _setting(False, "break-glass is open to a professional whom the patient blocked")
+    announce_days: int = _setting(
+        30, "days from its deposit in which a document may still be hidden from the patient (INVISIBLE_PATIENT)"
+    )
+    minor_own_access_min_age: int = _setting(16, "age from which a minor has access of the own, in years")
     training_like_profession: bool = _setting(True, "the matrix treats a profession in training like the profession")
     btg_professions: tuple[str, ...] = _setting(
         ("10", "21", "40", "50", "60", "69"), "professions allowed to break the glass"
@@ -136,7 +173,9 @@ class Audit:
     """The audit trail."""
 
     durability: str = _setting("before-answer", "when a read's record is durable", choices=("before-answer", "batched"))
-    seal_every_s: int = _setting(10, "longest time between two signed checkpoints while records come in, in seconds")
+    seal_every_s: int = _setting(
+        10, "longest time between two signed checkpoints while records come in, in seconds", least=1
+    )
     checkpoints: str = _setting(
         "", "file that checkpoints are copied to, best on another machine; empty: beside the SQLite file or the keys"
     )
@@ -154,8 +193,11 @@ class Security:
     registration_token: str = _setting(
         "", "initial access token of /auth/register (RFC 7591); empty: nobody registers there", secret=True
     )
+    assertion_aud_issuer: bool = _setting(
+        True, "a client's assertion may name the issuer as its audience, not the token endpoint alone"
+    )
     refresh_grace_s: int = _setting(
-        0, "for how many seconds (at most 10) a replaced refresh token still gives its successor"
+        0, "for how many seconds (at most 10) a replaced refresh token still gives its successor", most=10
     )
     client_certificate_header: str = _setting(
         "", "header in which a trusted proxy hands on the client's certificate (`Client-Cert`); empty: none"
@@ -164,7 +206,7 @@ class Security:
         (), "hosts on private addresses whose key sets (JWKS) may be fetched"
     )
     ca_file: str = _setting("", "certificates (PEM) to trust when fetching key sets, beside the usual ones")
-    token_ttl_s: int = _setting(3600, "lifetime of tokens printed by `fhir-dmp token`, in seconds")
+    token_ttl_s: int = _setting(3600, "lifetime of tokens printed by `fhir-dmp token`, in seconds", least=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,19 +218,21 @@ class Mail:
         "`smtp://user:password@host:port` or `smtps://...`, `?tls=required`, `?ca=FILE`; empty: notices stay queued",
         secret=True,
     )
-    sender: str = _setting("Dossier médical partagé <ne-pas-repondre@localhost>", "From of every message")
+    sender: str = _setting(
+        "Dossier médical partagé <ne-pas-repondre@localhost>", "From of every message", form="mailbox"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
     """Identity providers that people sign in with."""
 
-    psc_discovery_url: str = _setting("", "discovery document of Pro Santé Connect; empty: not offered")
+    psc_discovery_url: str = _setting("", "discovery document of Pro Santé Connect; empty: not offered", form="url")
     psc_client_id: str = _setting("", "our client_id at Pro Santé Connect")
     psc_client_secret: str = _setting("", "our secret at Pro Santé Connect", secret=True)
     psc_scope: str = _setting("openid scope_all", "scopes asked for")
     psc_acr: str = _setting("eidas1", "weakest authentication class of a professional")
-    fc_discovery_url: str = _setting("", "discovery document of FranceConnect+; empty: not offered")
+    fc_discovery_url: str = _setting("", "discovery document of FranceConnect+; empty: not offered", form="url")
     fc_client_id: str = _setting("", "our client_id at FranceConnect+")
     fc_client_secret: str = _setting("", "our secret at FranceConnect+", secret=True)
     fc_scope: str = _setting("openid identite_pivot email", "scopes asked for")
@@ -199,8 +243,8 @@ class Upstream:
 class Notices:
     """What people are told."""
 
-    portal_url: str = _setting("", "address of the portal, named in messages; empty: none is named")
-    digest_hour: int = _setting(18, "local hour at which digests are sent")
+    portal_url: str = _setting("", "address of the portal, named in messages; empty: none is named", form="url")
+    digest_hour: int = _setting(18, "local hour at which digests are sent", most=23)
     most_at_once: int = _setting(10, "immediate messages to a person in a day; more wait for the digest")
     delay_centre15: bool = _setting(False, "tell of accesses by regulation centres a day later")
 
@@ -250,7 +294,7 @@ class Settings:
     upstream: Upstream = field(default_factory=Upstream)
     validation: Validation = field(default_factory=Validation)
     canonical_base: str = _setting(
-        "https://dmp-fhir.example/ig", "namespace of the artefacts that this project defines"
+        "https://dmp-fhir.example/ig", "namespace of the artefacts that this project defines", form="url"
     )
 
     @classmethod
@@ -264,11 +308,13 @@ class Settings:
             tree = tomllib.loads(toml)
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(Problem("dmp.toml", f"not TOML: {error}", "correct the file")) from error
+        _refuse_unknown(environ)
         settings: Settings = _build(cls, tree, "DMP", environ, "")
         return settings
 
 
 ROOMS = tuple(f.name for f in fields(Settings) if f.name != "canonical_base")
+_KINDS = {name: kind for name, kind in get_type_hints(Settings).items() if name in ROOMS}
 
 
 def _build(kind: Any, table: Any, prefix: str, environ: Mapping[str, str], path: str) -> Any:
@@ -300,14 +346,59 @@ def _value(raw: Any, kind: Any, metadata: Mapping[str, Any], where: str) -> Any:
             raise ConfigurationError(Problem(where, f"'{raw}' is neither true nor false"))
         value = raw.lower() in ("true", "1", "yes")
     elif kind is int and isinstance(raw, str):
-        if not raw.lstrip("-").isdigit():
+        if not _NUMBER.fullmatch(raw):
             raise ConfigurationError(Problem(where, f"'{raw}' is not a whole number"))
         value = int(raw)
     elif kind not in (bool, int, str):
-        value = tuple(part.strip() for part in raw.split(",") if part.strip()) if isinstance(raw, str) else tuple(raw)
+        value = tuple(part.strip() for part in raw.split(",") if part.strip()) if isinstance(raw, str) else raw
+        if not isinstance(value, tuple | list):
+            raise ConfigurationError(Problem(where, "must be a list"))
+        value = tuple(value)
     if kind in (bool, int, str) and type(value) is not kind:
         raise ConfigurationError(Problem(where, f"must be of type {kind.__name__}"))
+    if kind not in (bool, int, str) and not all(isinstance(each, str) for each in value):
+        raise ConfigurationError(Problem(where, "must be a list of texts"))
     if metadata.get("choices") and value not in metadata["choices"]:
         choices = ", ".join(repr(choice) for choice in metadata["choices"])
         raise ConfigurationError(Problem(where, f"'{value}' is not one of {choices}"))
+    for each in value if isinstance(value, tuple) else (value,):
+        _fits(each, metadata, where)
     return value
+
+
+def _fits(value: object, metadata: Mapping[str, Any], where: str) -> None:
+    """Check the bounds of a number and the form of a text.
+
+    Raises:
+        ConfigurationError: it is outside of them.
+    """
+    if type(value) is int and not metadata["least"] <= value <= metadata["most"]:
+        todo = f"from {metadata['least']} to {metadata['most']}"
+        raise ConfigurationError(Problem(where, f"{value} is out of range", todo))
+    if not isinstance(value, str) or not value:
+        return
+    if any(char < " " for char in value):
+        raise ConfigurationError(Problem(where, "holds a control character", "remove it"))
+    form = metadata["form"]
+    if form == "network":
+        try:
+            ip_network(value, strict=False)
+        except ValueError as error:
+            what = f"'{value}' is no address or network"
+            raise ConfigurationError(Problem(where, what, "as 10.0.0.1 or 10.0.0.0/24")) from error
+    elif form and not _FORMS[form][1].fullmatch(value):
+        raise ConfigurationError(Problem(where, f"'{value}' is not {_FORMS[form][0]}"))
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    """Refuse a variable of a room that names no setting: a slip of the hand would leave the default in force.
+
+    Raises:
+        ConfigurationError: names the variable, and the one that is most like it.
+    """
+    known = {f"DMP_{room.upper()}_{item.name.upper()}" for room in ROOMS for item in fields(_KINDS[room])}
+    rooms = tuple(f"DMP_{room.upper()}_" for room in ROOMS)
+    for name in sorted(environ):
+        if name.startswith(rooms) and name not in known and name.removesuffix("_FILE") not in known:
+            like = get_close_matches(name, known, 1)
+            raise ConfigurationError(Problem(name, "unknown setting", f"did you mean {like[0]}?" if like else ""))

@@ -264,7 +264,8 @@ def _unwitnessed(seal: Seal) -> None:
 
 def publish_definitions(services: Wired) -> int:
     """Store the conformance resources of the release; return how many changed."""
-    return publish((content for folder in PUBLISHED for _, content in definitions.each_json(folder)), services)
+    released = (content for folder in PUBLISHED for _, content in definitions.each_json(folder))
+    return publish((*released, *services.terminology.national()), services)
 
 
 def demo_accounts() -> list[str]:

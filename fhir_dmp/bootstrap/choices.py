@@ -41,11 +41,10 @@ def witness_of(settings: Settings, *, given: bool = False) -> Path | None:
     """Return the file that keeps checkpoints outside of the store; given: the store is not that of the settings."""
     if settings.audit.checkpoints:
         return Path(settings.audit.checkpoints)
-    scheme, _, rest = settings.store.url.partition(":")
-    if given or scheme == "memory":
+    if given or settings.store.url.startswith("memory:"):
         return None
-    if scheme == "sqlite":
-        path = Path(rest.removeprefix("///"))
+    if settings.store.file:
+        path = Path(settings.store.file)
         return path.with_name(path.name + "-checkpoints.jsonl")
     return keyring.folder_of(settings) / f"checkpoints-{urlsplit(settings.store.url).path.strip('/') or 'dmp'}.jsonl"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fhir_dmp import keyring
-from fhir_dmp.errors import ConfigurationError, Problem
+from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
 from fhir_dmp.ports import ResourceStore
 from fhir_dmp.settings import Store as StoreSettings
 from fhir_dmp.store.sealed import Masters, SealedStore, refuse_sealed, seal
@@ -23,13 +23,16 @@ def _memory(settings: StoreSettings) -> ResourceStore:
 def _sqlite(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.sqlite.store import Limits, open_sqlite
 
-    return open_sqlite(Path(settings.url.removeprefix("sqlite:///")), Limits(query_ms=settings.query_timeout_ms))
+    return open_sqlite(Path(settings.file), Limits(query_ms=settings.query_timeout_ms))
 
 
 def _mongo(settings: StoreSettings) -> ResourceStore:
     from fhir_dmp.store.mongo import open_mongo
 
-    return open_mongo(settings.url, allow_standalone=settings.allow_standalone, query_ms=settings.query_timeout_ms)
+    try:
+        return open_mongo(settings.url, allow_standalone=settings.allow_standalone, query_ms=settings.query_timeout_ms)
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error} Start the database, or correct store.url (DMP_STORE_URL).") from error
 
 
 STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {

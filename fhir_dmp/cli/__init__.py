@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "Check configuration, store, keys, clock and mail.",
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",
+    "copy": "Copy the whole store into another one, of another kind or encrypted.",
     "import": "Import resources, bundles, CDA documents and exported records.",
     "scan": "Scan the contents that wait in quarantine.",
     "deliver": "Send queued notices by SMTP.",
@@ -83,6 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(status or 0)
     except click.Abort:
         _fail("interrupted", 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.UsageError as error:
         hint = f" (see: {error.ctx.command_path} --help)" if error.ctx else ""
         _fail(error.format_message() + hint, 2)
@@ -92,6 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), 2)
     except DmpError as error:
         _fail(str(error), 1)
+    except OSError as error:
+        # A full disk, a file without rights, a closed output: what is named is what the operator must look at.
+        _fail(": ".join(part for part in (error.filename, error.strerror or str(error)) if part), 1)
 
 
 def _fail(message: str, status: int) -> None:

@@ -64,6 +64,7 @@ def _asked(given: dict[str, Any], services: Wired) -> tuple[Caller, str]:
 
     Modes are taken as they are claimed: whether they may be is for the decision to say.
     """
+    from fhir_dmp.cli.opening import known_profession
     from fhir_dmp.cli.token import identified
     from fhir_dmp.errors import BadRequest
     from fhir_dmp.identity.applicants import KINDS, PERSONS, Application, caller_of
@@ -76,7 +77,9 @@ def _asked(given: dict[str, Any], services: Wired) -> tuple[Caller, str]:
     ins = given["patient"] or (id_ if kind == "patient" else "")
     if not ins:
         raise click.UsageError("give the INS of the record with --patient")
-    application = Application(kind, id_, "", None, given["profession"], given["structure"], secret=given["secret"])
+    application = Application(
+        kind, id_, "", None, known_profession(given["profession"]), given["structure"], secret=given["secret"]
+    )
     try:
         caller = caller_of(identified(application, ins if kind in PERSONS else "", services))
     except BadRequest as error:
@@ -98,10 +101,17 @@ def _asked(given: dict[str, Any], services: Wired) -> tuple[Caller, str]:
             sector=given["sector"],
             delegation=(given["delegation"],) if given["delegation"] else (),
             fhir_user=given["fhir_user"],
-            app=given["app"],
+            **_application(given["app"], services),
         ),
         patient,
     )
+
+
+def _application(id_: str | None, services: Wired) -> dict[str, Any]:
+    """Return what a token says of the application: as it is registered, or its id alone."""
+    client = services.clients.get(id_) if id_ else None
+    app, read, written = client.as_application if client is not None else (id_, None, None)
+    return {"app": app or id_, "app_classes": read, "app_write_classes": written}
 
 
 def _lines(found: Explanation) -> Iterator[str]:

@@ -63,6 +63,7 @@ def add(
 
     Example: fhir-dmp account add --login anouk --patient 285047511200314 --password-file secret.txt
     """
+    from fhir_dmp.cli.opening import known_profession
     from fhir_dmp.identity.accounts import AccountClass, SecondFactor, totp_uri
     from fhir_dmp.identity.upstream import Practice
     from fhir_dmp.signin.enrolling import Enrolment, enrol
@@ -78,7 +79,11 @@ def add(
     practices = []
     for each in structure or (("",) if ps else ()):
         finess, _, name = each.partition("=")
-        practices.append(Practice((PROFESSION, profession), profession + "C", None, structure_id(finess), name.strip()))
+        practices.append(
+            Practice(
+                (PROFESSION, known_profession(profession)), profession + "C", None, structure_id(finess), name.strip()
+            )
+        )
     kind = AccountClass.PROFESSIONAL if ps else AccountClass.AUDITOR if auditor else AccountClass.PATIENT
     asked = Enrolment(
         login=login, password=_password(password_file), kind=kind, email=email, family=family, given=given,
@@ -117,11 +122,15 @@ def disable(login: str, again: bool) -> None:
     """
     from fhir_dmp import configuration
     from fhir_dmp.cli.opening import opened
+    from fhir_dmp.errors import NotFound
     from fhir_dmp.oauth import revoke
     from fhir_dmp.signin import accounts, browsers
 
     with opened(configuration.load()) as services:
-        account = accounts.disable(login, not again, services.desk)
+        try:
+            account = accounts.disable(login, not again, services.desk)
+        except NotFound as error:
+            raise click.ClickException(f"{error} (see: fhir-dmp account list)") from error
         if not again:
             for each in browsers.logins_of(account.subject, services.desk):
                 browsers.end(each.sid, services.desk)

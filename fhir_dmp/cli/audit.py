@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -143,6 +142,7 @@ def export(out: Path, patient: str | None, start: str | None, end: str | None, f
     """
     from fhir_dmp import configuration
     from fhir_dmp.bootstrap import build
+    from fhir_dmp.cli.files import whole
     from fhir_dmp.errors import BadRequest
     from fhir_dmp.interactions import verifying
 
@@ -154,7 +154,7 @@ def export(out: Path, patient: str | None, start: str | None, end: str | None, f
             raise click.UsageError(str(error)) from error
         verifying.note_export(named, services)
         count = 0
-        with _written(out) as file:
+        with whole(out) as target, io.TextIOWrapper(target, encoding="utf-8", newline="") as file:
             table = csv.writer(file)
             if form == "csv":
                 table.writerow(verifying.COLUMNS)
@@ -175,22 +175,6 @@ def _patient(services: Wired, ins: str | None) -> str | None:
     if found is None:
         raise click.ClickException("no record holds this INS: check the number and the store (DMP_STORE_URL)")
     return f"Patient/{found}"
-
-
-@contextmanager
-def _written(out: Path) -> Iterator[IO[str]]:
-    """Write beside the target and rename: an export is whole or absent, and readable by its owner alone."""
-    part = out.with_name(f"{out.name}.part")
-    try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise click.UsageError(f"cannot write {out} ({error.strerror}): choose another --out") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            yield file
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _newest(store: ResourceStore) -> int:

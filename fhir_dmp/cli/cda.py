@@ -117,11 +117,14 @@ def _bytes(file: Path) -> bytes:
 
 
 def _write(data: bytes, out: Path | None) -> None:
+    from fhir_dmp.cli.files import whole
+
     if out is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        out.write_bytes(data)
+        with whole(out) as file:
+            file.write(data)
 
 
 def _tell(issues: Iterable[Issue]) -> None:

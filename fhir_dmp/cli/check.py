@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from fhir_dmp.ports import ResourceStore
     from fhir_dmp.settings import Settings
 
 #: Before this moment (2025-01-01) a clock cannot be right.
 _EARLIEST_S = 1_735_689_600
+#: How far the last change may be ahead: clocks of several machines differ.
+_SKEW_S = 60
+#: Less room than this on the disk of a SQLite file is a fault, in bytes.
+_LEAST_FREE = 100_000_000
 #: Faults that are named before the rest is counted.
 _SHOWN = 5
 
@@ -22,6 +30,8 @@ _SHOWN = 5
 @click.option("--deep", is_flag=True, help="Compare every index row with its resource, too (SQLite; takes a while).")
 def command(deep: bool) -> None:
     """Check configuration, store, keys, clock and mail; exit status 1 when one of them fails.
+
+    Nothing is made or changed, but for a mark that the store can be written.
 
     Example: fhir-dmp check
     """
@@ -36,12 +46,14 @@ def command(deep: bool) -> None:
     click.echo("configuration  ok")
     parts: dict[str, Callable[[Settings], str]] = {
         "store": _store,
-        "at rest": _at_rest,
         "keys": _keys,
         "clock": _clock,
         "mail": _mail,
-        "scanner": _scanner,
     }
+    if settings.store.encryption_keys:
+        parts["at rest"] = _at_rest
+    if settings.documents.scanner_url:
+        parts["scanner"] = _scanner
     if deep:
         parts["contents"] = _contents
     failed = False
@@ -56,18 +68,74 @@ def command(deep: bool) -> None:
 
 def _store(settings: Settings) -> str:
     from fhir_dmp.cli.opening import opened
+    from fhir_dmp.http.health import look
 
+    kind = settings.store.url.partition(":")[0]
+    if _absent(settings):
+        _to_be_made(Path(settings.store.file))
+        return f"{kind}, {settings.store.file} is not there yet: the first start makes it"
     with opened(settings) as services:
-        services.store.ping()
+        now_ms = services.clock.now_ms()
+        _clock_follows(services.store, now_ms)
+        look(services.store, now_ms)
         stored = sum(services.store.types().values())
-        kind = settings.store.url.partition(":")[0]
-        return f"{kind}, {stored} resources, {'transactions' if services.store.transactional else 'no transactions'}"
+        transactions = "transactions" if services.store.transactional else "no transactions"
+        return f"{kind}, {stored} resources, {transactions}{_room(settings)}"
+
+
+def _absent(settings: Settings) -> bool:
+    """Say whether the SQLite file is still to be made: a look must not make it, or a wrong name would go unnoticed."""
+    return bool(settings.store.file) and not Path(settings.store.file).exists()
+
+
+def _to_be_made(path: Path) -> None:
+    """Check that a file can be made.
+
+    Raises:
+        OSError: its folder is not one that may be written.
+    """
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise OSError(f"{path} cannot be made in {folder}: correct store.url, or the rights of the folder")
+
+
+def _clock_follows(store: ResourceStore, now_ms: int) -> None:
+    """Check that the last change of the store is not of tomorrow.
+
+    Raises:
+        OSError: the clock went back, or was wrong when that change was made.
+    """
+    from fhir_dmp.ports import HistoryQuery
+
+    newest = store.history(HistoryQuery(count=1)).versions
+    ahead_s = (newest[0].updated_ms - now_ms) // 1000 if newest else 0
+    if ahead_s > _SKEW_S:
+        raise OSError(f"its last change is {ahead_s} s after this machine's time: set the clock, and keep it by NTP")
+
+
+def _room(settings: Settings) -> str:
+    """Look at the room beside the SQLite file, which its log, the contents and the keys need too.
+
+    Raises:
+        OSError: too little of it.
+    """
+    if not settings.store.file:
+        return ""
+    folder = next(each for each in Path(settings.store.file).absolute().parents if each.exists())
+    free = shutil.disk_usage(folder).free
+    if free < _LEAST_FREE:
+        raise OSError(f"{free // 1_000_000} MB free in {folder}: make room, or every request will be refused")
+    return f", {free // 1_000_000} MB free"
 
 
 def _at_rest(settings: Settings) -> str:
+    from fhir_dmp import keyring
     from fhir_dmp.cli.opening import opened
     from fhir_dmp.store.sealed import SealedStore
 
+    if _absent(settings):
+        kid, _ = keyring.master_keys(Path(settings.store.encryption_keys))[0]
+        return f"the store will be encrypted, master key {kid}"
     with opened(settings) as services:
         store = services.store
         if not isinstance(store, SealedStore):
@@ -86,6 +154,8 @@ def _contents(settings: Settings) -> str:
     from fhir_dmp.store.sealed import SealedStore
     from fhir_dmp.store.sqlite.store import SqliteStore
 
+    if _absent(settings):
+        return "nothing is stored yet"
     with opened(settings) as services:
         store = services.store
         below = store.inner if isinstance(store, SealedStore) else store
@@ -102,6 +172,8 @@ def _keys(settings: Settings) -> str:
     from fhir_dmp import keyring
 
     folder = keyring.folder_of(settings)
+    if not keyring.path_of(folder, "access-token").exists():
+        return f"none in {folder} yet: the first start makes them"
     keys = keyring.signing_keys(folder)
     return f"{len(keys.keys)} in {folder}, signing with {keys.current.kid}"
 
@@ -121,8 +193,6 @@ def _clock(settings: Settings) -> str:
 
 
 def _scanner(settings: Settings) -> str:
-    if not settings.documents.scanner_url:
-        return "not configured, contents are not scanned here"
     from fhir_dmp.upstream.clamd import clamd_of
 
     return clamd_of(settings.documents.scanner_url).version()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +177,17 @@ def list_(as_json: bool) -> None:
         click.echo(f"{client.client_id:24} {client.status:9} {client.kind:15} {client.method:20} {client.name}")
 
 
+@contextmanager
+def _registered() -> Iterator[None]:
+    """Say where to look when there is no such client."""
+    from fhir_dmp.errors import NotFound
+
+    try:
+        yield
+    except NotFound as error:
+        raise click.ClickException(f"{error} (see: fhir-dmp client list)") from error
+
+
 def _set_status(client_id: str, status: str) -> None:
     from fhir_dmp import configuration
     from fhir_dmp.cli.opening import opened
@@ -182,7 +195,7 @@ def _set_status(client_id: str, status: str) -> None:
     from fhir_dmp.oauth.clients import Status
     from fhir_dmp.oauth.registration import set_status
 
-    with opened(configuration.load()) as services:
+    with _registered(), opened(configuration.load()) as services:
         set_status(services.authority, client_id, Status(status), _OPERATOR, Request({}))
     click.echo(f"{client_id}: {status}")
 
@@ -219,6 +232,6 @@ def rotate(client_id: str) -> None:
     from fhir_dmp.oauth.authority import Request
     from fhir_dmp.oauth.registration import new_secret
 
-    with opened(configuration.load()) as services:
+    with _registered(), opened(configuration.load()) as services:
         secret = new_secret(services.authority, client_id, _OPERATOR, Request({}))
     click.echo(json.dumps({"client_id": client_id, "client_secret": secret}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 
 import click
@@ -16,7 +17,8 @@ def command(once: bool, every: float) -> None:
 
     Example: fhir-dmp deliver --once
     """
-    from fhir_dmp import configuration
+    from fhir_dmp import configuration, logs
+    from fhir_dmp.background import Outage
     from fhir_dmp.cli.opening import opened
     from fhir_dmp.errors import ConfigurationError, Problem, StoreUnavailable
     from fhir_dmp.interactions.delivering import Round, deliver
@@ -32,15 +34,18 @@ def command(once: bool, every: float) -> None:
         if not once:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stop.set())
-        total = Round()
+            logs.configure(sys.stderr)
+        total, outage = Round(), Outage("deliver")
         while True:
             try:
                 done = deliver(services, mailer, settings.mail.sender)
             except StoreUnavailable as error:
                 if once:
                     raise
-                click.echo(f"fhir-dmp: {error}", err=True)
+                outage.failed(error)
                 done = Round()
+            else:
+                outage.worked()
             total.sent += done.sent
             total.deferred += done.deferred
             total.silent += done.silent

@@ -59,9 +59,9 @@ def open_all(file: Path, opposition_weeks: int, announced: datetime | None, repo
     Example: fhir-dmp dossiers open-all --from insured.ndjson --opposition-weeks 6
     """
     from fhir_dmp import configuration
+    from fhir_dmp.cli.files import written
     from fhir_dmp.cli.opening import opened
     from fhir_dmp.cli.progress import Progress
-    from fhir_dmp.cli.reports import written
     from fhir_dmp.fhir.dates import local_date
     from fhir_dmp.interactions.population import people
     from fhir_dmp.patients.population import Campaign

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -21,6 +19,7 @@ def command(patient: str, out: Path) -> None:
     """
     from fhir_dmp import configuration
     from fhir_dmp.bootstrap import build
+    from fhir_dmp.cli.files import whole
     from fhir_dmp.cli.progress import Progress
     from fhir_dmp.interactions import exporting
 
@@ -30,7 +29,7 @@ def command(patient: str, out: Path) -> None:
         if id_ is None:
             raise click.ClickException("no record holds this INS: check the number and the store (DMP_STORE_URL)")
         progress = Progress("export", 0)
-        with _archive(out) as archive:
+        with whole(out) as target, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             exporting.note(f"Patient/{id_}", services)
             for part in exporting.parts(f"Patient/{id_}", services):
                 with archive.open(part.name, "w", force_zip64=True) as file:
@@ -39,19 +38,3 @@ def command(patient: str, out: Path) -> None:
                 progress.advance(1)
         progress.finish()
     click.echo(f"{out}: {progress.done} files")
-
-
-@contextmanager
-def _archive(out: Path) -> Iterator[zipfile.ZipFile]:
-    """Write beside the target and rename: an export is whole or absent, and readable by its owner alone."""
-    part = out.with_name(f"{out.name}.part")
-    try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError as error:
-        raise click.UsageError(f"cannot write {out} ({error.strerror}): choose another --out") from error
-    try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            yield archive
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)

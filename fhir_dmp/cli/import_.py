@@ -6,6 +6,7 @@ there already is left alone, so an interrupted import is simply started again.
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write what was stored with a warning, in the same form.  [nowhere]",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Processes.  [one for each processor]")
+@click.option("--jobs", type=click.IntRange(1), help="Processes.  [one for each processor, and one]")
 def command(
     paths: tuple[Path, ...], patient: str | None, open_: bool, report: Path, warnings: Path | None, jobs: int | None
 ) -> None:
@@ -47,9 +48,9 @@ def command(
     Example: fhir-dmp import --open ./documents
     """
     from fhir_dmp import configuration
+    from fhir_dmp.cli.files import written
     from fhir_dmp.cli.import_files import units
     from fhir_dmp.cli.import_work import Rules
-    from fhir_dmp.cli.reports import written
 
     settings = configuration.load()
     found = list(units(paths))
@@ -57,7 +58,7 @@ def command(
         raise click.ClickException("nothing to import: no .json, .ndjson, .xml or .zip file was found")
     totals: Counter[str] = Counter()
     with written(report) as refused, written(warnings or Path(os.devnull)) as warned:
-        for done in _run(found, settings, Rules(patient, open_), jobs or os.cpu_count() or 1):
+        for done in _run(found, settings, Rules(patient, open_), jobs or _processes()):
             totals.update({**done.counts, "warnings": len(done.warnings)})
             refused.writelines(line + "\n" for line in done.refusals)
             warned.writelines(line + "\n" for line in done.warnings)
@@ -65,8 +66,20 @@ def command(
         if status != "warnings" or totals[status]:
             click.echo(f"{status}: {totals[status]}")
     if totals["refused"]:
-        click.echo(f"fhir-dmp: {totals['refused']} refused; the reasons are in {report}", err=True)
+        click.echo(f"fhir-dmp: {totals['refused']} refused; the reasons are in {report}{_first(report)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _processes() -> int:
+    """Return how many processes are worth starting: while one waits for the disk, another uses its processor."""
+    return (os.cpu_count() or 1) + 1
+
+
+def _first(report: Path) -> str:
+    """Return the first refusal of a report, in words."""
+    with report.open(encoding="utf-8") as file:
+        told = json.loads(next(file, "{}"))
+    return f"; the first: {told['name']}: {told['reason']}" if told else ""
 
 
 def _run(found: list[Unit], settings: Settings, rules: Rules, jobs: int) -> Iterator[Done]:

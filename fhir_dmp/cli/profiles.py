@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from fhir_dmp.fhir.resource import Json
+    from fhir_dmp.settings import Settings
 
 
 @click.group("profiles")
@@ -30,11 +37,13 @@ def list_() -> None:
 @command.command("package")
 @click.argument("path", type=click.Path(path_type=Path), default=Path("fhir-dmp.tgz"))
 def package(path: Path) -> None:
-    """Write the profiles, extensions, value sets, search parameters and operations of this server as a package."""
+    """Write the profiles, extensions, value sets, search parameters, operations and capabilities as a package."""
     from fhir_dmp import __version__, configuration, definitions, packages
+    from fhir_dmp.cli.files import whole
 
     settings = configuration.load()
-    resources = [*definitions.conformance(settings.canonical_base)]
+    statement = _statement(settings)
+    resources = [*definitions.conformance(settings.canonical_base), statement]
     guide = definitions.implementation_guide(settings.canonical_base, __version__, resources)
     about = {
         "name": guide["packageId"],
@@ -43,9 +52,22 @@ def package(path: Path) -> None:
         "title": guide["title"],
         "description": guide["description"],
         "type": "IG",
+        "author": "fhir-dmp",
         "license": "Apache-2.0",
         "fhirVersions": ["4.0.1"],
         "dependencies": {"hl7.fhir.r4.core": "4.0.1"},
     }
-    count = packages.write_package(path, about, [guide, *resources])
+    with whole(path, 0o644) as file:
+        count = packages.write_package(file, about, [guide, *resources])
     click.echo(f"{path}: {count} resources")
+
+
+def _statement(settings: Settings) -> Json:
+    """Return the CapabilityStatement of a server with these settings; nothing of it is opened or left behind."""
+    from fhir_dmp.bootstrap import build
+    from fhir_dmp.interactions import capabilities
+    from fhir_dmp.store.memory import MemoryStore
+
+    with tempfile.TemporaryDirectory() as keys:
+        elsewhere = replace(settings, security=replace(settings.security, keys_dir=keys))
+        return capabilities.published(build(elsewhere, store=MemoryStore()))

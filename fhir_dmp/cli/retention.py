@@ -34,9 +34,9 @@ def purge(dry_run: bool, report: Path) -> None:
     Example: fhir-dmp retention purge
     """
     from fhir_dmp import configuration
+    from fhir_dmp.cli.files import written
     from fhir_dmp.cli.opening import opened
     from fhir_dmp.cli.progress import Progress
-    from fhir_dmp.cli.reports import written
     from fhir_dmp.interactions import retention
 
     dossiers = resources = 0

@@ -182,7 +182,15 @@ def _announce_demo(base: str, is_open: bool) -> None:
 
 
 #: What another terminal must know to find the same store and keys.
-_SHARED = ("DMP_CONFIG", "DMP_STORE_URL", "DMP_SECURITY_KEYS_DIR", "DMP_SERVER_BASE_URL", "DMP_SERVER_ISSUER")
+_SHARED = (
+    "DMP_CONFIG",
+    "DMP_STORE_URL",
+    "DMP_STORE_ENCRYPTION_KEYS",
+    "DMP_STORE_DATA_KEYS_URL",
+    "DMP_SECURITY_KEYS_DIR",
+    "DMP_SERVER_BASE_URL",
+    "DMP_SERVER_ISSUER",
+)
 
 
 def _token_command() -> str:
@@ -201,6 +209,9 @@ def wsgi_server(
 
     tls: certificate chain and key. TLS 1.0 and 1.1 do not exist in its library. [security S-11]
     """
+    # Read by the allocator of granian in each worker: what large answers took goes back to the system after a second,
+    # where it would keep tens of MB for each thread.
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0")
     from granian import Granian
     from granian.constants import Interfaces, SSLProtocols
     from granian.log import LogLevels

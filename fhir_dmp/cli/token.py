@@ -49,14 +49,16 @@ def command(
     Example: fhir-dmp token --as ps:10001234567 --structure 750000001 --patient 285047511200314
     """
     from fhir_dmp import configuration
-    from fhir_dmp.cli.opening import opened
+    from fhir_dmp.cli.opening import known_profession, opened
     from fhir_dmp.identity.applicants import KINDS, Application
     from fhir_dmp.identity.caller import Mode
 
     kind, _, id_ = who.partition(":")
     if kind not in KINDS:
         raise click.UsageError(f"--as {kind}: the kind must be one of {', '.join(KINDS)}")
-    asked = Application(kind, id_, "", None, profession, structure, scope, Mode(mode), reason, regulator, secret)
+    asked = Application(
+        kind, id_, "", None, known_profession(profession), structure, scope, Mode(mode), reason, regulator, secret
+    )
     with opened(configuration.load()) as services:
         click.echo(_signed(identified(asked, patient, services), services, ttl))
 

@@ -59,6 +59,11 @@ def _tell(path: Path, issues: tuple[Issue, ...], as_json: bool) -> None:
         click.echo(dump(operation_outcome(issues)).decode())
         return
     errors = sum(issue.severity in ("error", "fatal") for issue in issues)
-    click.echo(f"{path}: {errors} errors, {len(issues) - errors} other remarks")
+    click.echo(f"{path}: {_number(errors, 'error')}, {_number(len(issues) - errors, 'other remark')}")
     for issue in issues:
         click.echo(f"  {issue.severity:11} {', '.join(issue.expression) or '-'}: {issue.diagnostics}")
+
+
+def _number(count: int, what: str) -> str:
+    """Return `1 error`, `2 errors`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

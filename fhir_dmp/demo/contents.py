@@ -45,6 +45,11 @@ def pdf(lines: list[str]) -> bytes:
         b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
     ]
+    return assembled(objects)
+
+
+def assembled(objects: list[bytes]) -> bytes:
+    """Return the PDF file of these objects; the first is its catalogue."""
     out, places = bytearray(b"%PDF-1.4\n"), []
     for number, body in enumerate(objects, 1):
         places.append(len(out))

@@ -16,6 +16,20 @@ from fhir_dmp.interactions.operations import OPERATIONS
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[A-Za-z0-9.-]{1,64}$"}}
 _VID = {"name": "vid", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[0-9]{1,9}$"}}
+_TYPE = {
+    "name": "type",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": r"^([A-Z][A-Za-z]*|\*)$"},
+}
+#: Compartments as their definitions write them, and the types that make them.
+_COMPARTMENTS = {
+    "patient": "Patient",
+    "encounter": "Encounter",
+    "practitioner": "Practitioner",
+    "relatedperson": "RelatedPerson",
+    "device": "Device",
+}
 _FORMAT = {
     "name": "_format",
     "in": "query",
@@ -61,11 +75,29 @@ def _system(paths: dict[str, Any], rest: Json) -> None:
     codes = {interaction["code"] for interaction in rest.get("interaction", ())}
     if codes & {"transaction", "batch"}:
         paths["/"] = {"post": _operation("transaction", "Batch or transaction", body=True)}
+    if "search-system" in codes:
+        named = {"name": "_type", "in": "query", "schema": {"type": "string"}, "description": "types, by commas"}
+        search = [named, *(_parameter(each) for each in rest.get("searchParam", ()))]
+        _add(paths, "/", "get", _operation("search-system", "Search of several types", parameters=search))
+        form = [str(each["name"]) for each in search]
+        _add(paths, "/_search", "post", _operation("search-system-by-post", "Search of several types", form=form))
     if "history-system" in codes:
         paths["/_history"] = {"get": _operation("history-system", "History of everything")}
     for operation in rest.get("operation", ()):
         name = operation["name"]
-        _add(paths, f"/${name}", "post", _operation(f"system-{name}", f"${name}", body=True))
+        for method in _methods(name):
+            id_ = f"system-{name}" + ("" if method == "POST" else f"-{method.lower()}")
+            _add(paths, f"/${name}", method.lower(), _operation(id_, f"${name}", body=method == "POST"))
+    for url in rest.get("compartment", ()):
+        name = _COMPARTMENTS[url.rpartition("/")[2]]
+        id_ = f"search-compartment-{name}"
+        path = f"/{name}/{{id}}/{{type}}"
+        _add(paths, path, "get", _operation(id_, f"Search in a {name}", parameters=[_ID, _TYPE]))
+
+
+def _methods(operation: str) -> tuple[str, ...]:
+    known = OPERATIONS.get(operation)
+    return ("POST",) if known is None else known.methods
 
 
 def _type(paths: dict[str, Any], resource: Json) -> None:
@@ -74,6 +106,7 @@ def _type(paths: dict[str, Any], resource: Json) -> None:
     for path, method, code, extra in _interactions(name, resource):
         if code in codes:
             id_ = f"{code}-{name}" + ("-by-post" if path.endswith("_search") else "")
+            id_ += "-conditional" if path == f"/{name}" and code in ("update", "patch", "delete") else ""
             _add(paths, path, method, _operation(id_, f"{code} {name}", **extra))
     for operation in resource.get("operation", ()):
         _operations(paths, name, operation["name"])
@@ -86,7 +119,7 @@ def _operations(paths: dict[str, Any], type_: str, name: str) -> None:
         if known is not None and level not in known.levels:
             continue
         path, parameters = (f"/{type_}/${name}", []) if level == "type" else (f"/{type_}/{{id}}/${name}", [_ID])
-        for method in ("POST",) if known is None else known.methods:
+        for method in _methods(name):
             id_ = f"{name}-{type_}-{level}" + ("" if method == "POST" else f"-{method.lower()}")
             shown = _operation(id_, f"${name}", parameters=parameters, body=method == "POST")
             _add(paths, path, method.lower(), shown)
@@ -99,6 +132,11 @@ def _interactions(name: str, resource: Json) -> Iterator[tuple[str, str, str, di
     yield f"/{name}", "get", "search-type", {"parameters": search}
     yield f"/{name}/_search", "post", "search-type", {"form": [each["name"] for each in search]}
     yield f"/{name}", "post", "create", {"body": True, "parameters": conditional}
+    if resource.get("conditionalUpdate"):
+        yield f"/{name}", "put", "update", {"body": True, "parameters": search}
+        yield f"/{name}", "patch", "patch", {"patch": True, "parameters": search}
+    if resource.get("conditionalDelete"):
+        yield f"/{name}", "delete", "delete", {"parameters": search}
     yield one, "get", "read", {"parameters": [_ID]}
     yield one, "put", "update", {"body": True, "parameters": [_ID, *_CONDITIONS]}
     yield one, "patch", "patch", {"patch": True, "parameters": [_ID, *_CONDITIONS]}

@@ -5,19 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack
-from tempfile import SpooledTemporaryFile
-from typing import IO
 
 from fhir_dmp.errors import TooLarge
 from fhir_dmp.fhir.draft import Blob
 from fhir_dmp.fhir.ingest import Diverter
 from fhir_dmp.fhir.resource import Json, parse
+from fhir_dmp.http.spool import Spool
 from fhir_dmp.ports import BlobStore
 
 #: What remains without its contents is parsed in memory: never more than this.
 MAX_JSON = 20 << 20
-_SPOOLED = 256 * 1024
-_CHUNK = 256 * 1024
 
 
 def divert(chunks: Iterator[bytes], blobs: BlobStore) -> tuple[Json, dict[str, Blob]]:
@@ -28,9 +25,9 @@ def divert(chunks: Iterator[bytes], blobs: BlobStore) -> tuple[Json, dict[str, B
     """
     with ExitStack() as stack:
 
-        def open_sink() -> IO[bytes]:
+        def open_sink() -> Spool:
             # Decoding is driven by the client, staging by the store: a file stands between them.
-            return stack.enter_context(SpooledTemporaryFile(_SPOOLED))
+            return stack.enter_context(Spool())
 
         diverter = Diverter(open_sink, nonce=secrets.token_hex(16))
         for chunk in chunks:
@@ -39,10 +36,4 @@ def divert(chunks: Iterator[bytes], blobs: BlobStore) -> tuple[Json, dict[str, B
         if len(body) > MAX_JSON:
             raise TooLarge(f"The resource has more than {MAX_JSON} bytes beside its contents.")
         resource = parse(body)
-        return resource, {marker: blobs.stage(_chunks(file)) for marker, file in sinks.items()}
-
-
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    file.seek(0)
-    while chunk := file.read(_CHUNK):
-        yield chunk
+        return resource, {marker: blobs.stage(spool.chunks()) for marker, spool in sinks.items()}

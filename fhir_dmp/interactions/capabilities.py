@@ -103,7 +103,7 @@ def _terminology(services: Services) -> Json:
         "software": {"name": "fhir-dmp", "version": __version__},
         "codeSystem": [{"uri": url} for url in systems],
         "expansion": {
-            "hierarchical": False,
+            "hierarchical": True,
             "paging": True,
             "incomplete": False,
             "parameter": [{"name": name} for name in EXPANSION_PARAMETERS],
@@ -140,6 +140,15 @@ def statement(services: Services) -> Json:
     }
 
 
+def published(services: Services) -> Json:
+    """Return what any server of this kind can do, for the package of its profiles: nothing of this installation."""
+    made = {key: value for key, value in statement(services).items() if key != "implementation"}
+    (rest,) = made["rest"]
+    security = {key: value for key, value in rest["security"].items() if key != "extension"}
+    day = instant(services.started_ms)[:10]
+    return {**made, "version": __version__, "date": day, "kind": "capability", "rest": [{**rest, "security": security}]}
+
+
 def _rest(types: list[str], services: Services) -> Json:
     interactions = [{"code": "batch"}, {"code": "search-system"}, {"code": "history-system"}]
     if services.store.transactional:
@@ -172,8 +181,15 @@ def _parameter(parameter: SearchParameter) -> Json:
     if parameter.url:
         shown["definition"] = parameter.url
     if parameter.type in MODIFIERS and parameter.code != "_id":
-        shown["documentation"] = f"Modifiers: {MODIFIERS[parameter.type]}"
+        shown["documentation"] = f"Modifiers: {_modifiers(parameter)}"
     return shown
+
+
+def _modifiers(parameter: SearchParameter) -> str:
+    """Return the modifiers of a parameter; only identifiers have a type of their own."""
+    listed = MODIFIERS[parameter.type]
+    typed = not parameter.kinds or "Identifier" in parameter.kinds
+    return listed if typed else listed.replace(", :of-type", "")
 
 
 @lru_cache(maxsize=8)

@@ -31,6 +31,8 @@ _READS = frozenset(
 )  # fmt: skip
 #: Asking whether a dossier exists, or finding a patient, is no consultation.
 _LOOKING_UP = "#TD0."
+#: No local day begins within a quarter of an hour.
+_QUARTER_MS = 900_000
 _HOLDERS = frozenset({Actor.PATIENT.value, Actor.REPRESENTATIVE.value, Actor.DELEGATE.value})
 _CONSENTS: Mapping[ConsentKind, Event] = {
     ConsentKind.OPENING: Event.DOSSIER,
@@ -66,19 +68,24 @@ def _access(record: AuditRecord, services: Services) -> Notice | None:
         return None
     if record.kind.partition("#")[0] not in _READS or _LOOKING_UP in record.kind:
         return None
-    for event, cause in _causes(record, services):
+    who, quarter = record.professional or record.subject, record.recorded_ms // _QUARTER_MS
+    usual = record.mode not in (Mode.BREAK_GLASS, Mode.REGULATION)
+    if usual and services.told.is_settled(record.patient, who, quarter):
+        return None
+    for event, cause in _causes(record, who, services):
         id_ = notice_id(event, record.patient, *cause)
         if not services.told.knows(id_):
             if services.store.outbox.find(id_) is None:
                 secret = {KEPT_SECRET: "1"} if any(name == SECRET for name, _ in record.details) else {}
                 return notice(event, record.patient, cause, services, **secret)
             services.told.remember((id_,))
+    if usual:
+        services.told.settle(record.patient, who, quarter)
     return None
 
 
-def _causes(record: AuditRecord, services: Services) -> Iterator[tuple[Event, tuple[str, ...]]]:
+def _causes(record: AuditRecord, who: str, services: Services) -> Iterator[tuple[Event, tuple[str, ...]]]:
     """Yield what an access may be told as; the first that was not told yet counts."""
-    who = record.professional or record.subject
     if record.mode == Mode.BREAK_GLASS:
         yield Event.BREAK_GLASS, (who, record.jti or record.request_id)
     elif record.mode == Mode.REGULATION:

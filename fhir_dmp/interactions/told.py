@@ -17,10 +17,22 @@ class Told:
         self._size = size
         self._lock = threading.Lock()
         self._known: OrderedDict[str, None] = OrderedDict()
+        self._settled: set[tuple[str, str, int]] = set()
 
     def knows(self, id_: str) -> bool:
         """Say whether this notice is known to be queued."""
         return id_ in self._known
+
+    def is_settled(self, patient: str, who: str, quarter: int) -> bool:
+        """Say whether all is told of what somebody does in a record in this quarter of an hour (number since 1970)."""
+        return (patient, who, quarter) in self._settled
+
+    def settle(self, patient: str, who: str, quarter: int) -> None:
+        """Take note that nothing more is to be told of it."""
+        with self._lock:
+            if len(self._settled) >= self._size:
+                self._settled.clear()
+            self._settled.add((patient, who, quarter))
 
     def remember(self, ids: Iterable[str]) -> None:
         """Take note of notices that are in the outbox."""

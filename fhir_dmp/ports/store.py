@@ -168,6 +168,7 @@ class ResourceStore(Protocol):
             DuplicateKey: a unique business key belongs to another current resource.
             ClaimLost: a claim was taken meanwhile.
             NotImplementedHere: several writes on a store without transactions.
+            Unprocessable: an encrypted store would have to show what it must not, as in an id made of an INS.
             StoreUnavailable: the database could not be reached; nothing was written.
         """
 

@@ -127,19 +127,20 @@ class CodeSystem:
     def matching(self, words: Sequence[str]) -> list[Concept]:
         """Return the concepts of which every folded word begins a word of a name, in the order of the definition."""
         found = self._index.find(words)
-        return [self._listed[number] for number in found]
+        return [self.listed[number] for number in found]
 
     def matching_codes(self, word: str) -> set[str]:
         """Return the codes of the concepts with a word that begins so."""
-        return {self._listed[number].code for number in self._index.hits(word)}
+        return {self.listed[number].code for number in self._index.hits(word)}
 
     @cached_property
-    def _listed(self) -> Sequence[Concept]:
+    def listed(self) -> Sequence[Concept]:
+        """The concepts in the order of the definition."""
         return tuple(self.concepts.values())
 
     @cached_property
     def _index(self) -> WordIndex:
-        return WordIndex(concept.names for concept in self._listed)
+        return WordIndex(concept.names for concept in self.listed)
 
     @cached_property
     def _folded(self) -> Mapping[str, Concept]:

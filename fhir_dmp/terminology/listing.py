@@ -7,7 +7,7 @@ find a few names among many costs little.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json
@@ -87,19 +87,44 @@ def members(value_set: ValueSet, source: Source, *, active_only: bool = False) -
     return [row.member() for row in rows(value_set, source, active_only=active_only)]
 
 
-def rows(value_set: ValueSet, source: Source, *, words: Sequence[str] = (), active_only: bool = False) -> list[Row]:
+class _Whole(Sequence[Row]):
+    """All concepts of a code system; rows are made of those that are looked at."""
+
+    def __init__(self, system: str, loaded: CodeSystem) -> None:
+        self._system, self._loaded = system, loaded
+
+    def __len__(self) -> int:
+        return len(self._loaded.concepts)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, at: int | slice) -> Row | Sequence[Row]:
+        found = self._loaded.listed[at]
+        if isinstance(found, Concept):
+            return Row(self._system, found.code, found, self._loaded.version)
+        return [Row(self._system, each.code, each, self._loaded.version) for each in found]
+
+
+def rows(value_set: ValueSet, source: Source, *, words: Sequence[str] = (), active_only: bool = False) -> Sequence[Row]:
     """Return every code once, in the order of the definition. words: folded; only codes with names of such words.
 
     Raises:
         NotComputable: it cannot be listed from what is loaded; when it brings an expansion, that one is returned.
     """
+    found: Iterable[Row]
     try:
-        found = _Listing(source, words).of(value_set).values()
+        found = _Listing(source, words).all(value_set)
     except NotComputable:
         if value_set.listed is None:
             raise
         found = _brought(value_set.listed, words).values()
-    return [row for row in found if not (active_only and row.inactive)]
+    if active_only:
+        return [row for row in found if not row.inactive]
+    return found if isinstance(found, _Whole) else list(found)
 
 
 Rows = Mapping[Pair, Row]
@@ -119,6 +144,15 @@ class _Listing:
         self._words = words
         self._known: dict[str, Rows] = {}
         self._within: list[str] = []
+
+    def all(self, value_set: ValueSet) -> Iterable[Row]:
+        """Return the rows of the value set that is asked for."""
+        include = value_set.include
+        if include is None or len(include) != 1 or include[0].sets or value_set.exclude:
+            return self.of(value_set).values()
+        # One code system, as most large value sets are: nothing can come twice, so nothing has to be looked up.
+        found = self._of_system(include[0], include[0].system) if include[0].system is not None else ()
+        return [row for row in found if not row.inactive] if value_set.skip_inactive else found
 
     def of(self, value_set: ValueSet) -> Rows:
         name = value_set.url
@@ -202,9 +236,12 @@ class _Listing:
         if not loaded.complete:
             raise NotComputable(f"The code system {system} is loaded only in part.")
         tests = part.tests(loaded, of_many=True)
-        concepts = loaded.matching(self._words) if self._words else loaded.concepts.values()
+        if not tests and not self._words:
+            return _Whole(system, loaded)
+        concepts = loaded.matching(self._words) if self._words else loaded.listed
         kept = (each for each in concepts if all(test(each) for test in tests)) if tests else concepts
-        return (Row(system, each.code, each, loaded.version) for each in kept)
+        version = loaded.version
+        return (Row(system, each.code, each, version) for each in kept)
 
     def _of_listed(self, part: Part, system: str, loaded: CodeSystem | None) -> Iterable[Row]:
         version = loaded.version if loaded is not None else ""

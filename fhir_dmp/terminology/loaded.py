@@ -57,6 +57,10 @@ class Loaded:
         urls = {each.url for each in own}
         return (*own, *(each for each in self._packaged.concept_maps if each.url not in urls))
 
+    def national(self) -> Iterable[Json]:
+        """Return the packaged national value sets, code systems and maps as resources with an id."""
+        return self._packaged.national()
+
     @property
     def code_system_urls(self) -> list[str]:
         """The canonical URL of every code system that has concepts here."""

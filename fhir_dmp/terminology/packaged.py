@@ -7,13 +7,13 @@ fragment: what is not in it may exist.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.terminology.aliases import TRE_A03_CLASS, UCUM, canonical_system, nos
+from fhir_dmp.terminology.aliases import NOS, TRE_A03_CLASS, UCUM, canonical_system, nos
 from fhir_dmp.terminology.code_system import CodeSystem
 from fhir_dmp.terminology.codes import VALUE_SETS
 from fhir_dmp.terminology.concept_map import ConceptMap
@@ -21,11 +21,13 @@ from fhir_dmp.terminology.grammars import GRAMMARS, named, value_sets
 from fhir_dmp.terminology.value_set import ValueSet
 
 #: Tables of mappings/codes that are a whole code system.
-_WHOLE = ("tre-g15", "tre-r38")
+_WHOLE = ("tre-a07", "tre-g15", "tre-r38")
 #: Value sets that hold a whole code system.
 _COMPLETE = frozenset((TRE_A03_CLASS,))
 #: Tables that are neither a value set nor a code system.
 _OTHERS = frozenset(("code-systems", "type-to-class", "template-to-format"))
+#: The table of classes under the name that the DMP gives it.
+_DMP_CLASSES = "ASS_X16-CorrespondanceType-Classe-DMP"
 _R4_VALUE_SETS = "http://hl7.org/fhir/ValueSet/"
 _URI = "urn:ietf:rfc:3986"
 
@@ -61,7 +63,21 @@ class Packaged:
     @cached_property
     def concept_maps(self) -> tuple[ConceptMap, ...]:
         """Types to classes, and document models to formats."""
-        return (ConceptMap.read(self._classes()), ConceptMap.read(self._formats()))
+        return (
+            *(ConceptMap.read(self._classes(name)) for name in (self.tables["type-to-class"]["name"], _DMP_CLASSES)),
+            ConceptMap.read(self._formats()),
+        )
+
+    def national(self) -> Iterator[Json]:
+        """Yield the national value sets, code systems and maps as resources with an id, to be published."""
+        for table in self._listed():
+            yield _with_id(self._value_sets[url_of(table)].resource)
+        for system in self._code_systems.values():
+            if system.url.startswith(NOS):
+                codes = {concept.code: concept.display for concept in system.listed}
+                yield _with_id(_code_system(system.url, codes, complete=system.complete))
+        for each in self.concept_maps:
+            yield _with_id(each.resource)
 
     @cached_property
     def _value_sets(self) -> Mapping[str, ValueSet]:
@@ -98,7 +114,7 @@ class Packaged:
         }
         return {**made, **{url: _with_rules(url, made.get(url)) for url in GRAMMARS}}
 
-    def _classes(self) -> Json:
+    def _classes(self, name: str) -> Json:
         table = self.tables["type-to-class"]
         rows = {**{s: dict(c) for s, c in table["decided_classes"].items()}}
         for system, codes in table["classes"].items():
@@ -107,7 +123,7 @@ class Packaged:
             {"source": s, "target": TRE_A03_CLASS, "element": [_element(c, k, "wider") for c, k in codes.items()]}
             for s, codes in rows.items()
         ]
-        return _concept_map(table["name"], table["source"], groups)
+        return _concept_map(name, table["source"], groups)
 
     def _formats(self) -> Json:
         table = self.tables["template-to-format"]
@@ -170,6 +186,12 @@ def _concepts(codes: Mapping[str, str]) -> list[Json]:
     return [{"code": code, "display": display} if display else {"code": code} for code, display in codes.items()]
 
 
+def _with_id(resource: Json) -> Json:
+    """Return a resource under an id made of its URL."""
+    name = str(resource["url"]).rpartition("/")[2]
+    return {"resourceType": resource["resourceType"], "id": name.replace("_", "-").replace(":", "-")[:64], **resource}
+
+
 def _value_set(url: str, name: str, systems: Table) -> Json:
     include = [{"system": system, "concept": _concepts(codes)} for system, codes in systems.items()]
     return {
@@ -187,6 +209,7 @@ def _code_system(url: str, codes: Mapping[str, str], *, complete: bool) -> Json:
         "url": url,
         "name": url.rpartition("/")[2],
         "status": "active",
+        "caseSensitive": True,
         "content": "complete" if complete else "fragment",
         "concept": _concepts(codes),
     }

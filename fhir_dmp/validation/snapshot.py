@@ -103,6 +103,9 @@ def _unfold(node: Node, root: Node, base: Base, find: Find) -> None:
         snapshot = profile if "snapshot" in profile else with_snapshot(profile, base, find)
         _copy(tree_of(deepcopy(snapshot["snapshot"]["element"]), str(profile["type"]), base.structures), node)
         return
+    if base.structures.is_primitive(node.type):
+        _unfold_type(node, "Element", base, deep=False)  # the extensions of a primitive; its value has no name in JSON
+        return
     if base.structures.get(node.type) is None:
         raise ValueError(f"{node.id} has no elements of its own: name one type first")
     _unfold_type(node, node.type, base, deep=True)

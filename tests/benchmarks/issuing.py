@@ -137,6 +137,7 @@ def _judged() -> tuple[str, ...]:
     """Measure what a request pays for its token, once the token is known."""
     services = make_world(MemoryStore()).services
     world = make_world(MemoryStore())
+    world.judged = False
     authenticate = bearer(world.services.guard, services.clock, lambda _: None)
     environ = {"HTTP_AUTHORIZATION": f"Bearer {world.admin.token}"}
     authenticate(environ)

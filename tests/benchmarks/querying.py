@@ -27,6 +27,7 @@ def measure(folder: Path, command: str, *, documents: int) -> report.Table:
     store = open_sqlite(Path(url.removeprefix("sqlite:///")))
     try:
         world = make_world(store, None, DMP_AUDIT_DURABILITY="batched")
+        world.judged = False
         rows = _rows(world, documents)
         world.services.trail.flush()  # type: ignore[attr-defined]  # batched: the setting above
     finally:

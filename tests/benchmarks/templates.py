@@ -106,6 +106,7 @@ def templates(base: str) -> Templates:
     """Make the templates with a real server in memory whose public base is `base`."""
     store = Recording()
     world = make_world(store, DMP_SERVER_BASE_URL=base)
+    world.judged = False
     patient = world.open()
     answer = world.admin.post("/Consent", authorisation(patient))
     assert answer.status == 201, answer.body

@@ -75,11 +75,13 @@ def test_a_master_key_is_made_once_and_for_its_owner_alone(enc: CommandLine) -> 
 
 
 def test_check_says_whether_the_store_is_encrypted(enc: CommandLine) -> None:
+    assert f"at rest        ok: the store will be encrypted, master key {kids(enc)[0]}" in enc("check").out
+    enc("migrate")
     done = enc("check")
     assert (done.status, done.err) == (0, "")
     assert f"at rest        ok: encrypted, master key {kids(enc)[0]}, data keys in the store itself" in done.out
     done = enc("check", store="other", DMP_STORE_ENCRYPTION_KEYS="")
-    assert "at rest        ok: the store is not encrypted by this server" in done.out
+    assert "at rest" not in done.out
 
 
 def test_a_lost_or_wrong_key_stops_the_start_and_changes_nothing(enc: CommandLine) -> None:
@@ -112,6 +114,23 @@ def test_a_store_in_clear_is_never_encrypted_in_place(cli: CommandLine) -> None:
     assert done.status == 2
     assert "holds data in clear" in done.err
     assert readable(cli)
+
+
+def test_a_store_in_clear_is_copied_into_an_encrypted_one(cli: CommandLine) -> None:
+    with cli.world() as world:
+        Dossier.open(world, INS, family="QUENOUILLE")
+    before = cli.environ["DMP_STORE_URL"]
+    keys, url = cli.folder / "new.json", f"sqlite:///{cli.folder}/new/dmp.sqlite3"
+    (cli.folder / "new").mkdir()
+    assert cli("encryption", "new-key", "--out", keys).status == 0
+    done = cli("copy", "--to", url, "--encryption-keys", keys)
+    assert (done.status, done.err) == (0, "")
+    assert done.counts["versions"] >= 2
+    assert "not empty" in cli("copy", "--to", url, "--encryption-keys", keys).err
+    assert "name a new one" in cli("copy", "--to", before).err
+    assert dumps.found((INS, "QUENOUILLE"), dumps.of_folder(cli.folder / "new")) == set()
+    with cli.world(DMP_STORE_URL=url, DMP_STORE_ENCRYPTION_KEYS=str(keys)) as world:
+        assert len(world.admin.get(f"/Patient?identifier={samples.INS}|{INS}").entries) == 1
 
 
 def test_the_keys_of_the_data_may_lie_in_a_store_of_their_own(enc: CommandLine) -> None:

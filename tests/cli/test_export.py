@@ -191,7 +191,7 @@ def test_an_export_leaves_a_trace(cli: CommandLine) -> None:
     ("arguments", "status", "words"),
     [
         (["--patient", "185032B12345628", "--out", "x.zip"], 1, "no record holds this INS"),
-        (["--patient", INS, "--out", "missing/x.zip"], 2, "choose another --out"),
+        (["--patient", INS, "--out", "missing/x.zip"], 2, "choose another file"),
         (["--patient", INS], 2, "--out"),
         (["--out", "x.zip"], 2, "--patient"),
     ],

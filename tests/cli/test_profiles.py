@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import tarfile
 
+from fhir_dmp import definitions
+from fhir_dmp.fhir.resource import Json
+from fhir_dmp.validation.conformance import judge
 from tests import samples
 from tests.cli.calling import CommandLine
 
@@ -24,11 +27,16 @@ def test_validate_judges_files_and_says_so_with_its_status(cli: CommandLine) -> 
 
 
 def test_the_profiles_are_written_as_a_package_that_can_be_added(cli: CommandLine) -> None:
+    before = set(cli.folder.rglob("*"))
     written = cli("profiles", "package", "ours.tgz")
     assert written.status == 0, written.err
+    assert set(cli.folder.rglob("*")) - before == {cli.folder / "ours.tgz"}
     with tarfile.open(cli.folder / "ours.tgz") as archive:
         names = archive.getnames()
-        about = json.load(archive.extractfile("package/package.json"))  # type: ignore[arg-type]
+        held = {name: json.load(archive.extractfile(name)) for name in names}  # type: ignore[arg-type]
+    about = held["package/package.json"]
+    resources = {name: each for name, each in held.items() if "resourceType" in each}
+    _the_index_and_the_guide_list(held, list(resources.values()))
     assert about["fhirVersions"] == ["4.0.1"]
     assert "package/StructureDefinition-pdsm-simplified-publish.json" in names
     assert "package/ImplementationGuide-fhir-dmp.json" in names
@@ -40,6 +48,25 @@ def test_the_profiles_are_written_as_a_package_that_can_be_added(cli: CommandLin
     assert cli("packages", "list").out == ""
     assert cli("packages", "remove", "org.fhir-dmp.profiles").status == 1
     assert WEIGHT in cli("profiles", "list").out.splitlines()
+
+
+def _the_index_and_the_guide_list(held: dict[str, Json], resources: list[Json]) -> None:
+    index = {each["filename"]: each for each in held["package/.index.json"]["files"]}
+    assert sorted(index) == sorted(
+        name.removeprefix("package/") for name, each in held.items() if "resourceType" in each
+    )
+    for each in resources:
+        listed = index[f"{each['resourceType']}-{each['id']}.json"]
+        assert all(each[key] == value for key, value in listed.items() if key != "filename")
+    guide = held["package/ImplementationGuide-fhir-dmp.json"]
+    told = {each["reference"]["reference"] for each in guide["definition"]["resource"]}
+    assert told == {f"{each['resourceType']}/{each['id']}" for each in resources if each is not guide}
+    statement = held["package/CapabilityStatement-fhir-dmp.json"]
+    assert (statement["kind"], "implementation" in statement) == ("capability", False)
+    assert "extension" not in statement["rest"][0]["security"]
+    profiles = definitions.profiles([each for each in resources if "url" in each])
+    assert [issue for issue in judge(statement, profiles) if issue.severity == "error"] == []
+    assert [issue for issue in judge(guide, profiles) if issue.severity == "error"] == []
 
 
 def test_a_package_that_the_server_could_not_start_with_is_refused(cli: CommandLine) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fhir_dmp.demo.contents import pdf
+from fhir_dmp.demo.contents import assembled, pdf
 from fhir_dmp.extraction.pdf import text_of
 from fhir_dmp.extraction.reader import PdfReader
 
@@ -34,13 +34,7 @@ def _slow_pdf() -> bytes:
         b"<</Length %d/Filter/FlateDecode>>stream\n%s\nendstream" % (len(stream), stream),
         b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
     ]
-    out, places = bytearray(b"%PDF-1.4\n"), []
-    for number, part in enumerate(parts, 1):
-        places.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, part)
-    start = len(out)
-    out += b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % place for place in places)
-    return bytes(out + b"trailer<</Size 6/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % start)
+    return assembled(parts)
 
 
 def test_the_words_of_a_pdf_are_read(reader: PdfReader) -> None:

@@ -177,6 +177,15 @@ def _answers(life: Life) -> dict[str, Any]:
     return {"counted": counted, "duplicate": (refused.status, refused.codes), "uses": len(searches)}
 
 
+def test_an_id_made_of_the_ins_is_refused(tmp_path: Path) -> None:
+    with closing(open_sqlite(tmp_path / "dmp.sqlite3")) as below:
+        admin = make_world(encrypted(below)).admin
+        answer = admin.put(f"/Patient/p-{INS}", {**samples.patient(INS), "id": f"p-{INS}"})
+        assert (answer.status, answer.expressions) == (422, ["Patient.id"])
+        assert admin.put("/Patient/p-1", {**samples.patient(INS), "id": "p-1"}).status == 201
+        assert dumps.found((INS,), dumps.of_folder(tmp_path)) == set()
+
+
 def test_the_trail_of_an_encrypted_store_is_proven(below: Place) -> None:
     world = make_world(encrypted(below.store))
     lived(world)

@@ -8,6 +8,8 @@ import pytest
 
 from fhir_dmp.bootstrap import PUBLISHED, publish_definitions
 from fhir_dmp.definitions import each_json
+from fhir_dmp.terminology.aliases import nos
+from fhir_dmp.terminology.listing import members
 from tests.flows.steps import Dossier, next_ins, nothing_stored
 from tests.world import World
 
@@ -64,3 +66,49 @@ def test_another_namespace_is_written_everywhere(make: Callable[..., World]) -> 
     found = world.doctor().get("/OperationDefinition/dmp-ouvrir")
     assert found.json["url"] == "https://dmp.example.org/ig/OperationDefinition/dmp-ouvrir"
     assert X.encode() not in found.body
+
+
+def test_the_national_value_sets_code_systems_and_maps_are_found_by_their_url(published: World) -> None:
+    doctor = published.doctor()
+    types, professions = nos("JDV_J07-XdsTypeCode-CISIS"), nos("TRE_G15-ProfessionSante")
+    for type_, url in (
+        ("ValueSet", types),
+        ("CodeSystem", professions),
+        ("ConceptMap", nos("ASS_X16-CorrespondanceType-Classe-DMP")),
+    ):
+        (found,) = doctor.get(f"/{type_}?url={url}").entries
+        assert doctor.get(f"/{type_}/{found['id']}").json == found
+        (short,) = doctor.get(f"/{type_}?url={url}&_summary=true").entries
+        assert {"concept", "compose", "group"}.isdisjoint(short)
+        assert doctor.get(f"/{type_}?url={url}&version=1999").entries == []
+    page = doctor.get("/ValueSet/JDV-J07-XdsTypeCode-CISIS", Accept="text/html")
+    assert (page.status, page.headers["Content-Type"].partition(";")[0]) == (200, "text/html")
+    assert doctor.get(f"/CodeSystem?url={professions}&code=10").entries[0]["content"] == "complete"
+
+
+def test_what_is_published_says_of_codes_what_the_tables_say(published: World) -> None:
+    doctor, held = published.doctor(), published.services.terminology
+    for each in held.national():
+        if each["resourceType"] != "ValueSet":
+            continue
+        expansion = doctor.get(f"/ValueSet/$expand?url={each['url']}").json["expansion"]
+        table = held.value_set(each["url"])
+        assert table is not None
+        told = [(member.system, member.code, member.display) for member in members(table, held)]
+        shown = [(one["system"], one["code"], one.get("display", "")) for one in expansion["contains"]]
+        assert shown == told, each["url"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codes"),
+    [
+        ("JDV_J57-ClassCode-DMP", {"10", "11", "31", "42", "43", "44", "45", "52", "60", "90", "95"}),
+        (
+            "JDV_J58-ConfidentialityCode-DMP",
+            {"N", "R", "V", "INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX", "MASQUE_PS"},
+        ),
+    ],
+)
+def test_the_value_sets_of_the_dmp_are_made_of_the_national_ones(published: World, name: str, codes: set[str]) -> None:
+    expansion = published.doctor().get(f"/ValueSet/$expand?url={nos(name)}").json["expansion"]
+    assert {each["code"] for each in expansion["contains"]} == codes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import time
 from typing import Any
@@ -162,9 +163,15 @@ def test_the_fhir_api_is_mounted_beside_the_pages() -> None:
         assert fetch(world, path, **token).json["resourceType"] == "Patient"
     assert world.calls[0].path == ("Patient", "p-1")
     assert world.calls[-1].path == ()
-    assert fetch(world, "/fhirish").status == 404
+    lost = fetch(world, "/Patient/p-1", HTTP_ACCEPT="application/fhir+json")
+    assert (lost.status, lost.header("Content-Type")) == (404, "application/fhir+json")
+    assert lost.json["issue"][0]["diagnostics"].endswith(f"The FHIR base of this server is {BASE}.")
+    read = fetch(world, "/fhirish", HTTP_ACCEPT="text/html,*/*;q=0.8", HTTP_ACCEPT_LANGUAGE="fr")
+    assert (read.status, "repartez de l’accueil" in read.body.decode(), b'href="/"' in read.body) == (404, True, True)
     home = fetch(world, "/")
     assert (home.status, home.header("X-Content-Type-Options")) == (200, "nosniff")
+    assert home.body.decode().count("<title>") == 1
+    assert re.findall(r"<title>(.*) - (.*)</title>", home.body.decode()) == [("Bienvenue", "Dossier médical partagé")]
     assert b"fhir-dmp" in home.body
 
 

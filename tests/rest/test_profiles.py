@@ -135,7 +135,8 @@ def test_an_added_package_counts_at_once_and_a_removed_one_no_more(tmp_path: Pat
     body = {"resourceType": "Patient", "meta": {"profile": [MINE]}}
     assert there.admin.post("/Patient/$validate", body).json["issue"][0]["code"] == "not-supported"
     source = tmp_path / "source.tgz"
-    packages.write_package(source, {"name": "mine", "version": "1"}, [mine(min=1)])
+    with source.open("wb") as file:
+        packages.write_package(file, {"name": "mine", "version": "1"}, [mine(min=1)])
     packages.keep(packages.read_package(source), tmp_path / "added")
     (issue,) = there.admin.post("/Patient/$validate", body).json["issue"]
     assert (issue["severity"], issue["expression"]) == ("error", ["Patient.name"])

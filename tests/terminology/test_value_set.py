@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_dmp.terminology.code_system import CodeSystem
-from fhir_dmp.terminology.listing import members
+from fhir_dmp.terminology.listing import members, rows
 from fhir_dmp.terminology.value_set import Member, ValueSet, contains
+from fhir_dmp.terminology.word_index import WordIndex, has_words
 
 A, B = "http://example.org/a", "http://example.org/b"
 SETS = ("http://example.org/vs/0", "http://example.org/vs/1", "http://example.org/vs/2")
@@ -121,3 +122,22 @@ def test_a_code_system_that_does_not_mind_case_finds_a_code_in_any() -> None:
     system = CodeSystem.read({"url": A, "caseSensitive": False, "concept": [{"code": "Ab"}]})
     assert system.find("aB") == system.concepts["Ab"]
     assert CodeSystem.read({"url": A, "concept": [{"code": "Ab"}]}).find("aB") is None
+
+
+@given(shelves(), st.sampled_from(CODES), st.sampled_from(["", "a", "bb", "f"]))
+def test_listing_with_words_is_filtering_the_whole_list(shelf: Shelf, first: str, second: str) -> None:
+    words = [word for word in (first, second) if word]
+    for url in SETS:
+        value_set = shelf.value_set(url)
+        assert value_set is not None
+        whole = [row.pair for row in rows(value_set, shelf) if has_words(row.names(), words)]
+        assert [row.pair for row in rows(value_set, shelf, words=words)] == whole
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["Œdème aigu", "aigu", "Âge", "x-y", ""]), max_size=3)),
+    st.text("aoedgyx", max_size=3),
+)
+def test_the_index_finds_what_reading_through_finds(items: list[list[str]], word: str) -> None:
+    expected = [at for at, names in enumerate(items) if has_words(names, [word])] if word else []
+    assert WordIndex(items).find([word] if word else []) == expected

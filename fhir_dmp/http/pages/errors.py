@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
-from fhir_dmp.errors import DmpError
+from fhir_dmp.errors import DmpError, Issue
+from fhir_dmp.fhir.outcome import operation_outcome
+from fhir_dmp.fhir.resource import dump
 from fhir_dmp.http.pages.site import Fault, Site, Visitor
 from fhir_dmp.http.pages.wording import preferred, say
 from fhir_dmp.http.request import request_id_of
@@ -41,13 +43,20 @@ def add(routes: Blueprint, site: Site) -> None:
         log.exception("a page failed")
         return _page(site, "crashed", "server_error", 500)
 
+    @routes.app_errorhandler(NotFound)
+    def absent(error: NotFound) -> Response:
+        if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+            return _page(site, "absent", "", 404, home=True)
+        # Software that forgot the base is told where it is.
+        where = f"There is nothing at this address. The FHIR base of this server is {site.services.base}."
+        return Response(dump(operation_outcome([Issue("not-found", where)])), 404, mimetype="application/fhir+json")
 
-def _page(site: Site, reason: str, code: str, status: int) -> Response:
+
+def _page(site: Site, reason: str, code: str, status: int, home: bool = False) -> Response:
     language = preferred(request.args.get("lang", ""), "", request.headers.get("Accept-Language", ""))
     visit = Visit(request_id_of(request.environ), "")
     visitor = Visitor(browsers.new(), False, visit, language, {})
     t = say(language)
     shown = code or ("" if status != 403 else reason)
-    return site.page(
-        visitor, "message.html", t("fault_title"), status=status, text=t(f"fault_{reason}"), code=shown, ask=False
-    )
+    text, title = t(f"fault_{reason}"), t("fault_title")
+    return site.page(visitor, "message.html", title, status=status, text=text, code=shown, ask=False, home=home)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bson.errors import BSONError
-from pymongo.errors import DocumentTooLarge, ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, DocumentTooLarge, ExecutionTimeout, OperationFailure, PyMongoError
 
 from fhir_dmp.errors import BadRequest, StoreUnavailable, TooLarge
 from fhir_dmp.search.joins import too_slow
@@ -44,6 +44,8 @@ def answering(*, searching: bool = False) -> Iterator[None]:
     except PyMongoError as error:
         if _TOO_LARGE in _codes(error):
             raise TooLarge(_TOO_LARGE_TEXT) from error
+        if isinstance(error, ConnectionFailure):
+            raise StoreUnavailable(f"The database cannot be reached ({_kind(error)}).") from error
         raise StoreUnavailable(f"The database did not do what was asked ({_kind(error)}).") from error
     except (UnicodeEncodeError, BSONError, OverflowError) as error:
         raise BadRequest("A value holds a character or a number that cannot be stored.", code="value") from error

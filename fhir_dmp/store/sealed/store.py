@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.errors import DuplicateKey
+from fhir_dmp.errors import DuplicateKey, NotFound
 from fhir_dmp.ports import (
     AuditPage,
     AuditQuery,
@@ -34,7 +34,7 @@ from fhir_dmp.store.sealed.judging import Judge
 from fhir_dmp.store.sealed.keys import DataKeys, Purpose
 from fhir_dmp.store.sealed.state import SealedState
 from fhir_dmp.store.sealed.trail import SealedLedger, SealedOutbox, TrailCipher
-from fhir_dmp.store.sealed.versions import CONTENTS, Sealing, owner_of, owners
+from fhir_dmp.store.sealed.versions import CONTENTS, Sealing, owner_of, owners, refuse_telling_ids
 
 #: Orders that the store below has: their values are stored as they are.
 _CLEAR_ORDERS = (ID, LAST_UPDATED, "date")
@@ -207,6 +207,7 @@ class SealedStore:
 
     def commit(self, commit: Commit) -> tuple[Version, ...]:
         """Apply everything or nothing."""
+        refuse_telling_ids(commit.writes)
         contents = [self._blobs.below(blob) for blob in commit.blobs]
         staged = {str(handle): handle for handle, _ in contents}
         below = Commit(
@@ -234,6 +235,8 @@ class SealedStore:
             handle = None
             if write.blob is not None:
                 handle = staged.get(write.blob) or self._blobs.handle(write.blob)
+                if handle is None:
+                    raise NotFound("The content is not stored.")
             owner = known.get(Key(write.type, write.id)) or self._former_owner(write)
             sealed.append(self._sealing.seal(write, owner, handle))
         return tuple(sealed)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import orjson
 
+from fhir_dmp.errors import Unprocessable
 from fhir_dmp.ports import Key, Version, Write
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.store.sealed.blinding import Blinding, hidden, shown
@@ -17,6 +18,9 @@ from fhir_dmp.store.sealed.keys import DataKeys, KeyDestroyed, Purpose
 from fhir_dmp.store.sealed.packing import packed, unpacked
 
 _BODY, _TERMS = "body", "terms"
+#: Resources that are a person, and how the index names their identifiers without system.
+_PERSONS = ("Patient", "RelatedPerson", "Person")
+_NUMBER = "identifier=c:"
 #: Types that belong to the patient of what names them, though they name nobody themselves.
 CONTENTS = ("Binary", "Bundle")
 _NAMED = re.compile(rb'"(?:[^"]*/)?((?:Binary|Bundle)/[A-Za-z0-9.-]{1,64})"')
@@ -85,6 +89,24 @@ class Sealing:
 def owner_of(version: Version) -> str:
     """Return the name of the key that seals a stored version."""
     return name_of(version.body) if version.body else version.patient or Purpose.SHARED
+
+
+def refuse_telling_ids(writes: Sequence[Write]) -> None:
+    """Refuse the logical id of a person that holds one of the person's identifiers: ids stay readable.
+
+    Raises:
+        Unprocessable: code business-rule.
+    """
+    for write in writes:
+        if write.type in _PERSONS:
+            numbers = (token.removeprefix(_NUMBER) for token in write.terms.tokens if token.startswith(_NUMBER))
+            if any(number and number.lower() in write.id.lower() for number in numbers):
+                raise Unprocessable(
+                    f"The id of this {write.type} holds an identifier of the person; this store is encrypted, ids are "
+                    "not. Choose another id, or let the server choose.",
+                    code="business-rule",
+                    expression=f"{write.type}.id",
+                )
 
 
 def owners(writes: Sequence[Write]) -> dict[Key, str]:

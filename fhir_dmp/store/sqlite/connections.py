@@ -66,7 +66,8 @@ def refusal_of(error: sqlite3.Error) -> DmpError:
 def unavailable(error: Exception) -> StoreUnavailable:
     """Return the refusal that stands for an error of SQLite; its text names the cause, never content."""
     code = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    return StoreUnavailable(f"The database could not be used ({code}); nothing was written. Try again later.")
+    todo = "Restore a backup." if code.startswith("SQLITE_CORRUPT") else "Try again later."
+    return StoreUnavailable(f"The database could not be used ({code}); nothing was written. {todo}")
 
 
 class Reader:

@@ -30,6 +30,7 @@ from fhir_dmp.store.sqlite.facets import Facets
 from fhir_dmp.store.sqlite.spans import condition, lo_range, ranges
 
 UNKNOWN = 10**9
+_FEWEST = 4
 #: Timelines above this are left to the general way, which can stop early (timeline.py).
 LONGEST_TIMELINE = 4096
 
@@ -188,8 +189,12 @@ def conjuncts(node: Node) -> list[Node]:
     return [] if isinstance(node, Everything) else [node]
 
 
-def _needed(parts: list[Node]) -> list[Node]:
-    """Leave out what another part says already: a patient by one name or another, beside the patient by the one."""
+def needed(node: Node) -> list[Node]:
+    """Return the conjuncts, without those that another one says already.
+
+    A patient by one name or another, for example, beside the patient by the one.
+    """
+    parts = conjuncts(node)
     terms = {part.key for part in parts if isinstance(part, Term)}
     if not terms:
         return parts
@@ -204,16 +209,16 @@ class Chooser:
         self.facets = Facets()
         self._sizes = Sizes()
 
-    def choose(self, con: sqlite3.Connection, node: Node, scope: Scope) -> Choice:
-        """Count the rows of each condition, up to a bound, and choose."""
-        parts = _needed(conjuncts(node))
+    def choose(self, con: sqlite3.Connection, node: Node, scope: Scope, *, ordered: bool = True) -> Choice:
+        """Count the rows of each condition, up to a bound, and choose. ordered: a page in some order is wanted."""
+        parts = needed(node)
         if any(isinstance(part, Nothing) for part in parts):
             return Choice(None, (), nothing=True)
         drivers = self._drivers(con, parts, scope)
         undriven = [part for part in parts if all(driver.node is not part for driver in drivers)]
         if not drivers:
             return Choice(None, tuple(undriven))
-        best, *others = self._compared(con, drivers)
+        best, *others = self._compared(con, drivers) if ordered or len(drivers) > 1 else drivers
         rest = [] if best.exact else [best.node]
         rest += [other.node for other in others]
         selective = best.estimate < self.tuning.many
@@ -236,12 +241,15 @@ class Chooser:
     def _compared(self, con: sqlite3.Connection, drivers: list[Driver]) -> list[Driver]:
         """Return the drivers, counted as far as needed to know which yields the fewest rows; that one first."""
         # A patient has few documents beside what is stored: counting these first bounds all other counts.
-        drivers = sorted(drivers, key=lambda driver: not driver.dated)
+        drivers = sorted(drivers, key=lambda driver: (not driver.dated, driver.estimate))
         few, many = self.tuning.few, self.tuning.many
         for bound in (many,) if drivers[0].dated else (few, many):
-            least, counted = bound, []
+            least = bound
+            counted: list[Driver] = []
             for driver in drivers:
-                counted.append(self._counted(con, driver, least))
+                # A resource or two that are named: they are probed sooner than another condition is counted.
+                named = bool(counted) and isinstance(counted[0].node, Ids) and least <= _FEWEST
+                counted.append(driver if named else self._counted(con, driver, least))
                 least = min(least, max(counted[-1].estimate, 1))
             drivers = sorted(counted, key=lambda driver: driver.estimate)
             if drivers[0].estimate < bound:

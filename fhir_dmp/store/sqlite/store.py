@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +41,14 @@ class Limits:
     """Sizes and times that a file is opened with. claims_kept: sequences for which claims are remembered.
 
     mmap_bytes is 0 because every commit, an audit record included, makes SQLite unmap the file in every reader: the
-    page faults that follow cost a read three times as much as copying its pages from the system's cache.
+    page faults that follow cost a read three times as much as copying its pages from the system's cache. Each commit
+    of another connection also empties a connection's own cache: it need not hold more than one search touches, or, for
+    the writer, what a large commit changes.
     """
 
     mmap_bytes: int = 0
-    writer_cache_kib: int = 64 * 1024
-    reader_cache_kib: int = 8 * 1024
+    writer_cache_kib: int = 32 * 1024
+    reader_cache_kib: int = 2 * 1024
     busy_ms: int = 5000
     join_cap: int = JOIN_CAP
     inline_limit: int = INLINE_LIMIT
@@ -172,7 +175,7 @@ class SqliteStore:
 
     def _find(self, con: sqlite3.Connection, type_: str, node: Node, limit: int) -> list[str]:
         scope = Scope(self._codec, type_)
-        return select.ids(con, scope, self._choose(con, node, scope), limit)
+        return select.ids(con, scope, self._chooser.choose(con, node, scope, ordered=False), limit)
 
     def _resolved(self, con: sqlite3.Connection, node: Node) -> Node:
         cap = self._limits.join_cap
@@ -305,7 +308,11 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # A file that is there is not opened: to close any handle of it gives up all locks that this process has on it.
+        # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _close_to_others(path)
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)
@@ -314,6 +321,25 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
         return SqliteStore(path, limits)
     except (sqlite3.Error, OSError) as error:
         what = f"cannot be opened ({type(error).__name__}: {error})"
-        raise ConfigurationError(
-            Problem("store.url", what, "name a file on a local disk that may be written")
-        ) from error
+        raise ConfigurationError(Problem("store.url", what, _todo(error))) from error
+
+
+def _close_to_others(path: Path) -> None:
+    """Take the rights of other users away from a file that came with them, as a restored backup does."""
+    held = path.stat()
+    if held.st_mode & 0o007 and held.st_uid == os.geteuid():
+        path.chmod(held.st_mode & 0o770)
+
+
+#: What an operator does about an error of SQLite, by its primary code; else the file or its folder is wrong.
+_TODO = {
+    sqlite3.SQLITE_NOTADB: "name another file, this one is no database",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged: keep a copy of it and restore a backup",
+    sqlite3.SQLITE_FULL: "the disk is full: make room",
+    sqlite3.SQLITE_BUSY: "another program holds the file: end it, or try again",
+}
+
+
+def _todo(error: sqlite3.Error | OSError) -> str:
+    code = getattr(error, "sqlite_errorcode", None)
+    return _TODO.get(-1 if code is None else code & 0xFF, "name a file on a local disk that may be written")
