@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, tzinfo
+from urllib.parse import quote
 
 from fhir_dmp.cda.header import Concept, Id, Name
 from fhir_dmp.fhir.resource import Json
@@ -11,6 +12,7 @@ from fhir_dmp.terminology.codes import Codes
 from fhir_dmp.terminology.national import RFC_3986
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_OID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _TIME = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d)?(\d\d)?(?:\.\d+)?)?([+-]\d{4})?")
 #: Largest offset of a FHIR time, as hours and minutes.
 _FARTHEST = 1400
@@ -24,8 +26,12 @@ def uri_of(root: str) -> str:
     'urn:uuid:d394ef1b-d193-42d2-a0df-8e6c563c6d04'
     >>> uri_of("1.2.250.1.71.4.2.1")
     'urn:oid:1.2.250.1.71.4.2.1'
+    >>> uri_of("../x")  # what is neither is no OID because somebody wrote it in the place of one
+    'urn:x-cda-root:..%2Fx'
     """
-    return f"urn:uuid:{root.lower()}" if _UUID.fullmatch(root) else f"urn:oid:{root}"
+    if _UUID.fullmatch(root):
+        return f"urn:uuid:{root.lower()}"
+    return f"urn:oid:{root}" if _OID.fullmatch(root) else f"urn:x-cda-root:{quote(root, safe='')}"
 
 
 def pair_of(id_: Id) -> tuple[str, str]:

@@ -87,7 +87,8 @@ class Mapping_:
 
     templates: root -> what is fixed in the resource for that template. acts: `observation EVN`, for acts that no
     template names. frame: the element as it is written for a resource from elsewhere. negation: what @negationInd
-    does. patient: the place of the patient. wraps: the act only groups others, which become entries themselves.
+    does. needs: elements that FHIR demands, as they stand when the act says nothing. patient: the place of the
+    patient. wraps: the act only groups others, which become entries themselves.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Mapping_:
     when: Mapping[str, Any] = field(default_factory=dict)
     wrapper: str | None = None
     moods: tuple[str, ...] = ()
+    needs: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Knowledge:
@@ -204,6 +206,7 @@ def _mapping(content: Mapping[str, Any]) -> Mapping_:
         when=content.get("when", {}),
         wrapper=content.get("wrapper"),
         moods=tuple(content.get("moods", ())),
+        needs=content.get("needs", {}),
     )
 
 

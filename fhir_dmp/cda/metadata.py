@@ -28,12 +28,14 @@ def document_reference(header: Header, subject: Json, attachment: Json, codes: C
     """Return the metadata of a CDA. `attachment` brings url, size and hash; `subject` names the dossier.
 
     Raises:
-        Unprocessable: no document type, a signature, or no creation time.
+        Unprocessable: no document type, a signature, no creation time, or no author.
     """
     type_ = _type(header)
     created = instant(header.created, zone)
     if created is None:
         raise Unprocessable("The CDA has no effectiveTime.", code="required", expression="ClinicalDocument")
+    if not header.authors:
+        raise Unprocessable("The CDA has no author.", code="required", expression="ClinicalDocument.author")
     inside = Contained(codes)
     patient = patient_resource(header.patient, zone)
     found: Json = {

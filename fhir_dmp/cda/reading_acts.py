@@ -69,6 +69,8 @@ def read_act(
     if mapping.patient and reader.patient:
         put(resource, place(mapping.patient), {"reference": reader.patient})
     leftover = read_children(act, mapping, reader, resource, keep)
+    for name, value in mapping.needs.items():
+        resource.setdefault(name, copy.deepcopy(value))
     _negated(act, mapping, resource, keep, reader)
     _ended(resource, keep)
     extensions: list[Json] = [_shape(act, holder)] if reader.whole else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_dmp.cda.elements import name_of
+from fhir_dmp.cda.elements import ACT_TAGS, name_of
 from fhir_dmp.cda.knowledge import CI_SIS_ENTRY, Mapping_
 from fhir_dmp.cda.places import EXTENSIONS
 from fhir_dmp.cda.xml import Element
@@ -15,6 +15,7 @@ PART = f"{EXTENSIONS}/cda-part"
 WRAPPER = f"{EXTENSIONS}/cda-wrapper"
 NEGATION = f"{EXTENSIONS}/cda-negation"
 CONCERN = {"text": "concern"}
+_ACTS = frozenset(str(one).rpartition("}")[2] for one in ACT_TAGS)
 
 
 def dispatched(act: Element, holder: Element, reader: Any) -> Mapping_:
@@ -67,4 +68,5 @@ def act_parts(resource: Json) -> dict[str, list[str]]:
         if extension.get("url") == ACT:
             for part in extension.get("extension", ()):
                 found.setdefault(str(part.get("url")), []).append(str(part.get("valueString")))
-    return found
+    # Whoever writes this extension by hand may write anything: what is no act of CDA says nothing.
+    return found if found.get("act", [""])[0].partition(" ")[0] in _ACTS else {}

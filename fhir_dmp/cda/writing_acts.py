@@ -32,6 +32,7 @@ def write_act(resource: Json, writer: Any) -> Element | None:
     framed_ = list(element)
     kept = kept_of(resource)
     said = _without_concern(resource)
+    said = {key: value for key, value in said.items() if key not in mapping.needs or value != mapping.needs[key]}
     if mapping.negation.startswith("status=") and _is_negative(resource, mapping):
         # That it was not done is the negation; the status of the act is beside the point.
         said["status"] = "completed"
