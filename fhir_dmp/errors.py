@@ -49,6 +49,11 @@ class Issue:
     details: tuple[Coding, ...] = ()
     text: str | None = None
 
+    @property
+    def reason(self) -> str:
+        """The code that the trail and reports keep: the first detail that is no rule of a profile, else `code`."""
+        return next((each.code for each in self.details if "/StructureDefinition/" not in each.system), self.code)
+
 
 class DmpError(Exception):
     """Base of everything this server refuses or fails to do, with its HTTP status and issues."""

@@ -7,14 +7,16 @@ a running server sees a change of the folder at its next judgement.
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO, cast
 
 import orjson
 
@@ -28,6 +30,9 @@ TERMINOLOGY = ("ValueSet", "CodeSystem", "ConceptMap", "NamingSystem")
 TYPES = frozenset((*TERMINOLOGY, "StructureDefinition", "SearchParameter", "OperationDefinition"))
 MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_TOTAL_BYTES = 1024 * 1024 * 1024
+MAX_FILES = 100_000
+#: Characters of a package's name: as many as npm allows, and fewer than file systems do.
+MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +88,43 @@ def _of_folder(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _of_archive(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the resources of an archive; nothing of it is ever written to a place that it names."""
     total = 0
     try:
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:
+        with path.open("rb") as file, _opened(file) as inner, tarfile.open(fileobj=inner, mode="r:") as archive:
+            for number, member in enumerate(archive):
+                total += member.size  # what is skipped is unpacked, too
+                if total > MAX_TOTAL_BYTES or number >= MAX_FILES:
+                    text = f"{path.name} unpacks to more than {MAX_TOTAL_BYTES} bytes or {MAX_FILES} files."
+                    raise BadRequest(text, code="too-costly")
                 if not member.isfile() or not member.name.endswith(".json") or member.size > MAX_FILE_BYTES:
                     continue
-                total += member.size
-                if total > MAX_TOTAL_BYTES:
-                    raise BadRequest(f"{path.name} unpacks to more than {MAX_TOTAL_BYTES} bytes.")
                 held = archive.extractfile(member)
                 if held is not None:
                     yield from _parsed(member.name.removeprefix("package/"), held.read())
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadRequest(f"{path.name} is no package: a .tgz was expected.") from error
+
+
+class _Gunzipped(gzip.GzipFile):
+    """A gzip stream that is never read in one piece so large that it would fill the memory."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            BadRequest: the archive asks for more than a file may have: a header that lies about its length.
+        """
+        if size is None or not 0 <= size <= MAX_FILE_BYTES:
+            raise BadRequest("The package has an entry that is too large to be read.", code="too-costly")
+        return super().read(size)
+
+
+def _opened(file: BinaryIO) -> BinaryIO:
+    """Return the bytes of the tar: what is gzipped, unpacked as it is read."""
+    magic = file.read(2)
+    file.seek(0)
+    return cast("BinaryIO", _Gunzipped(fileobj=file, mode="rb")) if magic == b"\x1f\x8b" else file
 
 
 def _parsed(name: str, body: bytes) -> Iterator[tuple[str, Any]]:
@@ -132,7 +160,8 @@ def keep(package: Package, folder: Path) -> Path:
 
 
 def _safe(name: str) -> str:
-    return "".join(char if char.isalnum() or char in "-._" else "_" for char in name).lstrip(".") or "package"
+    plain = "".join(char if char.isalnum() or char in "-._" else "_" for char in name[:MAX_NAME]).lstrip(".")
+    return plain or "package"
 
 
 def drop(name: str, folder: Path) -> bool:

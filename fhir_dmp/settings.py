@@ -157,6 +157,10 @@ class Access:
     mask_visible_in_btg: bool = _setting(False, "show masked documents in an emergency")
     author_sees_masked: bool = _setting(True, "an author keeps seeing the own document when it is masked")
     btg_overrides_block: bool = _setting(False, "break-glass is open to a professional whom the patient blocked")
+    announce_days: int = _setting(
+        30, "days from its deposit in which a document may still be hidden from the patient (INVISIBLE_PATIENT)"
+    )
+    minor_own_access_min_age: int = _setting(16, "age from which a minor has access of the own, in years")
     training_like_profession: bool = _setting(True, "the matrix treats a profession in training like the profession")
     btg_professions: tuple[str, ...] = _setting(
         ("10", "21", "40", "50", "60", "69"), "professions allowed to break the glass"
@@ -188,6 +192,9 @@ class Security:
     )
     registration_token: str = _setting(
         "", "initial access token of /auth/register (RFC 7591); empty: nobody registers there", secret=True
+    )
+    assertion_aud_issuer: bool = _setting(
+        True, "a client's assertion may name the issuer as its audience, not the token endpoint alone"
     )
     refresh_grace_s: int = _setting(
         0, "for how many seconds (at most 10) a replaced refresh token still gives its successor", most=10

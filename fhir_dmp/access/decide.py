@@ -156,7 +156,7 @@ def _existence(caller: Caller, facts: PatientFacts, rules: Rules) -> Decision:
 def _closed(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decision:
     if op in (Op.REOPEN, Op.HISTORY):
         if caller.actor is Actor.PATIENT:
-            return _permit("B5", op, Relation.SELF)
+            return _too_young(op, facts, rules) or _permit("B5", op, Relation.SELF)
         if caller.actor is Actor.REPRESENTATIVE:
             linked = is_representative(caller, facts, rules)
             return _permit("B5", op, Relation.REPRESENTATIVE) if linked else _absent("C3", op)
@@ -170,7 +170,7 @@ def _closed(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decisi
 def _person(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decision:
     """Block C: what the caller is to the patient."""
     if caller.actor is Actor.PATIENT:
-        return _with_app(caller, _permit("C1", op, Relation.SELF), facts)
+        return _too_young(op, facts, rules) or _with_app(caller, _permit("C1", op, Relation.SELF), facts)
     if caller.actor is Actor.REPRESENTATIVE:
         if not is_representative(caller, facts, rules):
             return _absent("C3", op)
@@ -183,6 +183,13 @@ def _person(caller: Caller, op: Op, facts: PatientFacts, rules: Rules) -> Decisi
     if caller.actor is Actor.PROFESSIONAL or caller.actor in INSTITUTIONS:
         return _professional(caller, op, facts, rules)
     return _deny("C21", op, "default-deny")
+
+
+def _too_young(op: Op, facts: PatientFacts, rules: Rules) -> Decision | None:
+    """A minor below the age of the setting has no access of the own; the representatives have theirs. [security 10]"""
+    age = facts.age()
+    too_young = age is not None and age < rules.minor_own_access_min_age
+    return _deny("C1", op, "minor-access") if too_young else None
 
 
 #: What a delegate needs for an operation.

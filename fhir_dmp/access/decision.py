@@ -125,6 +125,8 @@ class Rules:
     btg_professions: frozenset[str] = frozenset({"10", "21", "40", "50", "60", "69"})
     regulation_centres: frozenset[str] = frozenset()
     age_of_majority: int = 18
+    minor_own_access_min_age: int = 16
+    announce_days: int = 30
     mask_plus_invisible: bool = True
     minors: bool = True
     author_check: str = "strict"
@@ -146,6 +148,8 @@ class Rules:
                 f"1{centre}" if len(centre) == 9 else centre for centre in access.regulation_centres
             ),
             age_of_majority=documents.age_of_majority,
+            minor_own_access_min_age=access.minor_own_access_min_age,
+            announce_days=access.announce_days,
             mask_plus_invisible=documents.mask_plus_invisible,
             minors=documents.minors,
             author_check=documents.author_check,

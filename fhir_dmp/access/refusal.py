@@ -96,6 +96,20 @@ REASONS: dict[str, Reason] = {
     "app-not-granted": Reason(
         "Le patient n'a pas autorisé cette application.", "The holder has not agreed to this application."
     ),
+    "app-classes": Reason(
+        "Cette application n'est pas référencée pour écrire cette classe de documents.",
+        "The application is not referenced for writing documents of this class.",
+    ),
+    "minor-access": Reason(
+        "Un mineur de cet âge n'accède pas lui-même à son dossier.",
+        "A minor of this age has no access of the own to the record.",
+    ),
+    "announce-delay": Reason(
+        "Le délai d'annonce est passé : un document ancien n'est plus caché au patient.",
+        "The time for announcing has passed: an older document is not hidden from the patient any more.",
+        "transition-interdite",
+        "business-rule",
+    ),
     "default-deny": Reason("Accès refusé.", "Access is denied.", "non-autorise"),
     "read-only-mode": Reason("Ce mode d'accès ne permet que la lecture.", "This access mode is read only."),
     "author-only": Reason(

@@ -34,6 +34,7 @@ class Change:
     """One intended change of a document. before, after: the document as stored and as it would become.
 
     shown_before: it was once made visible to the representatives. read_by_patient: the patient has consulted it.
+    announced: it was deposited longer ago than the time for announcing (`access.announce_days`).
     """
 
     op: Op
@@ -41,6 +42,7 @@ class Change:
     after: DocumentFacts | None = None
     shown_before: bool = False
     read_by_patient: bool = False
+    announced: bool = False
 
 
 def _no(decision: Decision, row: str, reason: str, status: int = 403) -> Decision:
@@ -55,6 +57,8 @@ def may_write(caller: Caller, decision: Decision, change: Change, facts: Patient
     """Decide on one change of a document that `enter` let in and `visible` showed."""
     if not decision.permitted or caller.is_admin:
         return decision
+    if not _within_app(caller, change):
+        return _no(decision, "D15", "app-classes")
     if change.op is Op.CREATE and change.after is not None:
         return _create(caller, decision, change.after, facts, rules)
     if change.before is None:
@@ -70,6 +74,14 @@ def may_write(caller: Caller, decision: Decision, change: Change, facts: Patient
         allowed = not decision.own_only or _owns(caller, decision, change.before)
         return _yes(decision, "W9") if allowed else _no(decision, "W9", "author-only")
     return _no(decision, "W1", "default-deny")
+
+
+def _within_app(caller: Caller, change: Change) -> bool:
+    """D15: a catalogue application writes documents of the classes that it is referenced for, and of no other."""
+    if caller.app is None or caller.app_write_classes is None:
+        return True
+    allowed = {code.lower() for code in caller.app_write_classes}
+    return all(each.classes and each.classes <= allowed for each in (change.before, change.after) if each is not None)
 
 
 def _owns(caller: Caller, decision: Decision, document: DocumentFacts) -> bool:
@@ -218,6 +230,8 @@ def _impossible(
         return "W8", "irreversible"
     if INVISIBLE_PATIENT in added and change.read_by_patient:
         return "W7", "irreversible"
+    if INVISIBLE_PATIENT in added and change.announced:
+        return "W7", "announce-delay"
     combined = labels if added & {MASKED, INVISIBLE_PATIENT} else added
     if _illegal(combined - {INVISIBLE_REPRESENTATIVES} | (added & {INVISIBLE_REPRESENTATIVES}), facts, rules):
         return "W6", "label-conflict"

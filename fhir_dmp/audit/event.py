@@ -15,7 +15,7 @@ from fhir_dmp.audit.kinds import BALP, EventKind, EventKinds
 from fhir_dmp.audit.record import AuditRecord
 from fhir_dmp.fhir.dates import instant
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.identity.caller import Actor
+from fhir_dmp.identity.caller import Actor, act_reason
 from fhir_dmp.terminology.aliases import ACT_REASON, PROFESSIONAL, STRUCTURE, TRE_R248_ACCESS_MODE
 from fhir_dmp.terminology.national import HL7_IDENTIFIER_TYPES
 
@@ -32,10 +32,8 @@ _PATIENT = {"system": ENTITY_ROLE, "code": "1", "display": "Patient"}
 _QUERY = {"system": ENTITY_ROLE, "code": "24", "display": "Query"}
 _ROLE_DISPLAYS = {"3": "Report", "4": "Domain Resource", "20": "Job"}
 
-_HOLDERS = frozenset({Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE})
-#: Reason for access of those who come neither in normal mode nor as the patient.
-_PURPOSES = {"normal": "TREAT", "bris_de_glace": "BTG", "centre_15": "ETREAT"}
-_ACTOR_PURPOSES = {"FEEDER": "HPAYMT", "AUDITOR": "HSYSADMIN", "ADMIN": "HSYSADMIN"}
+#: Those who come for one reason, and in no mode of access.
+_WITHOUT_MODE = frozenset(Actor) - {Actor.PROFESSIONAL, Actor.STRUCTURE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +64,9 @@ def audit_event(record: AuditRecord, kinds: EventKinds, site: Site) -> Json:
     if record.reason:
         event["outcomeDesc"] = record.reason
     if record.mode in ("bris_de_glace", "centre_15"):
-        event["purposeOfEvent"] = [{"coding": [{"system": ACT_REASON, "code": _PURPOSES[record.mode]}]}]
+        event["purposeOfEvent"] = [
+            {"coding": [{"system": ACT_REASON, "code": act_reason(Actor.PROFESSIONAL, record.mode)}]}
+        ]
     event["agent"] = list(_agents(record, kind, site))
     event["source"] = {
         "site": site.name,
@@ -167,11 +167,8 @@ def _national(record: AuditRecord) -> dict[str, str] | None:
 
 
 def _purposes(record: AuditRecord) -> list[Json]:
-    if record.actor in _HOLDERS:
-        return [{"coding": [{"system": ACT_REASON, "code": "PATRQT"}]}]
-    reason = _ACTOR_PURPOSES.get(record.actor) or _PURPOSES.get(record.mode, "TREAT")
-    coding = [{"system": ACT_REASON, "code": reason}]
-    if record.actor not in _ACTOR_PURPOSES:
+    coding = [{"system": ACT_REASON, "code": act_reason(record.actor, record.mode)}]
+    if record.actor not in _WITHOUT_MODE:
         coding.append({"system": TRE_R248_ACCESS_MODE, "code": record.mode})
     return [{"coding": [part]} for part in coding]
 

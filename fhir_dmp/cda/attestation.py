@@ -28,6 +28,8 @@ def _attester(elements: Sequence[Element], part: Part, reader: Any) -> Read | No
         found["time"] = time
     if reference is not None:
         found["party"] = reference
+    if not reader.whole:
+        return Read(found, False)
     again = _write_attester(found, part, str(element.tag).rpartition("}")[2], reader.mirror())
     return Read(found, bool(again) and same(again[0], element))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fhir_dmp.cda.elements import first, make, text_in, written
+from fhir_dmp.cda.elements import first, make, text_in
 from fhir_dmp.cda.knowledge import Part
 from fhir_dmp.cda.unsaid import unsaid
 from fhir_dmp.cda.values.codec import Codec, Read, Writer
@@ -26,11 +26,12 @@ def _resource(elements: Sequence[Element], part: Part, reader: Any) -> Read | No
         resource[mapping.patient] = {"reference": reader.patient}
     keep: list[tuple[str, str]] = []
     for child in read_children(element, mapping, reader, resource, keep):
-        keep.append((REST, written(child)))
+        keep.append((REST, reader.kept(child)))
         if str(child.tag).rpartition("}")[2] != "templateId" and (child.attrib or len(child) or text_in(child)):
             reader.lose(child, "no element of the resource says this", kept=True)
     if element.attrib:
-        keep.append(("attributes", written(make("x", {str(key): str(value) for key, value in element.attrib.items()}))))
+        attributes = {str(key): str(value) for key, value in element.attrib.items()}
+        keep.append(("attributes", reader.kept(make("x", attributes))))
     source = source_extension(keep)
     if source is not None:
         resource["extension"] = [*resource.get("extension", []), source]

@@ -60,10 +60,8 @@ class Rule:
         """Say whether each element is a value of its own."""
         return self.part.to.many
 
-    def matches(self, element: Element, name: str, templates: Callable[[Element], frozenset[str]]) -> bool:
-        """Say whether the rule is about an element."""
-        if name != self.at:
-            return False
+    def matches(self, element: Element, templates: Callable[[Element], frozenset[str]]) -> bool:
+        """Say whether the rule is about an element of its name."""
         for attribute, values in self.attributes.items():
             said = local_type(element) if attribute == "xsi:type" else element.get(attribute)
             if (said or "") not in values:

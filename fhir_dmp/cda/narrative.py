@@ -44,6 +44,8 @@ _TABLE = frozenset({"table", "thead", "tbody", "tfoot", "tr", "colgroup"})
 
 def _read(elements: Sequence[Element], part: Part, reader: Any) -> Read | None:
     """text -> Narrative."""
+    if not reader.whole:
+        return Read(None, True)
     element = elements[0]
     body = formatted(element, reader)
     if not body or not (text_in(element) or "cda-media-" in body):

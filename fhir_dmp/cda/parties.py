@@ -49,7 +49,7 @@ def _read(elements: Sequence[Element], part: Part, reader: Any) -> Read | None:
     if element.get("typeCode"):
         extensions.append({"url": KIND, "valueCode": element.get("typeCode")})
     value = {"extension": extensions, **reference} if extensions else reference
-    return Read(value, _comes_back(element, value, part, reader))
+    return Read(value, reader.whole and _comes_back(element, value, part, reader))
 
 
 def _comes_back(element: Element, value: Json, part: Part, reader: Any) -> bool:
@@ -106,6 +106,8 @@ def _read_structure(elements: Sequence[Element], part: Part, reader: Any) -> Rea
     if url is None:
         return Read(None, False)
     value = {"reference": url}
+    if not reader.whole:
+        return Read(value, False)
     again = _write_structure(value, part, str(elements[0].tag).rpartition("}")[2], reader.mirror())
     return Read(value, bool(again) and same(again[0], elements[0]))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 
-from fhir_dmp.cda.elements import acts_in, children, place_of, text_in
+from fhir_dmp.cda.elements import acts_in, children, place_of, templates_of, text_in, written
 from fhir_dmp.cda.knowledge import Knowledge, Mapping_
 from fhir_dmp.cda.narrative import media_in, texts_by_id
 from fhir_dmp.cda.xml import Element
@@ -28,11 +28,17 @@ class Counted:
 
 
 class Reading:
-    """One document being read."""
+    """One document being read.
 
-    def __init__(self, document: Element | None, knowledge: Knowledge, zone: tzinfo, seed: str) -> None:
+    whole: the way back, the narrative and the report are made too; else nothing but the resources of the statements.
+    """
+
+    def __init__(
+        self, document: Element | None, knowledge: Knowledge, zone: tzinfo, seed: str, *, whole: bool = True
+    ) -> None:
         self.knowledge = knowledge
         self.zone = zone
+        self.whole = whole
         self.patient: str | None = None
         self.entries: list[Json] = []
         self.issues: list[Issue] = []
@@ -48,6 +54,7 @@ class Reading:
         self._alike = {name.casefold(): name for name in self._texts if folded[name.casefold()] == 1}
         self._media = media_in(document) if document is not None else {}
         self._resolved: dict[str, str | None] = {}
+        self._templates: dict[Element, frozenset[str]] = {}
         if document is not None:
             self._survey(document)
 
@@ -71,6 +78,13 @@ class Reading:
     def url(self, name: str) -> str:
         """Return the URL of something of this document: the same name, the same URL."""
         return f"urn:uuid:{uuid.uuid5(_NAMESPACE, f'{self._seed}/{name}')}"
+
+    def templates(self, element: Element) -> frozenset[str]:
+        """Return the template roots of an element and of the act that it holds; rules ask for them again and again."""
+        found = self._templates.get(element)
+        if found is None:
+            found = self._templates[element] = templates_of(element)
+        return found
 
     # --- narrative ---
 
@@ -138,19 +152,29 @@ class Reading:
     def drop(self, where: str, reason: str) -> None:
         """Writing back in order to compare: nothing to report."""
 
+    def kept(self, element: Element) -> str:
+        """Return an element as it stands beside a resource for the way back; "" when there is none."""
+        return written(element) if self.whole else ""
+
     # --- report ---
 
     def lose(self, element: Element, reason: str, *, kept: bool = False) -> None:
         """Report what has no place in FHIR. kept: its source stands beside the resource, and comes back."""
+        if not self.whole:
+            return
         code, severity = ("informational", "information") if kept else ("not-supported", "warning")
         self.issues.append(Issue(code, reason, severity, (place_of(element),), text=said_by(element)))
 
     def note(self, element: Element, reason: str) -> None:
         """Report a decision that a reader may want to know."""
+        if not self.whole:
+            return
         self.issues.append(Issue("informational", reason, "information", (place_of(element),)))
 
     def count(self, act: Element, mapping: Mapping_, *, is_part: bool = False) -> None:
         """Count a statement that has a mapping, with those inside it that are parts of it."""
+        if not self.whole:
+            return
         roots = {(child.get("root") or "").strip() for child in children(act, "templateId")}
         parent = act.getparent()
         if parent is not None:

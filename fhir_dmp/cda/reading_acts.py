@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from fhir_dmp.cda.elements import ACT_TAGS, make, name_of, read_fragment, written
+from lxml import etree
+
+from fhir_dmp.cda.elements import ACT_TAGS, children, make, name_of, written
 from fhir_dmp.cda.knowledge import Mapping_
 from fhir_dmp.cda.places import place, put
-from fhir_dmp.cda.rules import REST, read_children, source_extension, templates_of
+from fhir_dmp.cda.rules import REST, read_children, source_extension
 from fhir_dmp.cda.shapes import (
     ACT,
     CLINICAL,
@@ -29,17 +33,26 @@ from fhir_dmp.fhir.resource import Json
 _LINKED = ("entryRelationship", "component", "entry")
 
 
+@dataclass(frozen=True, slots=True)
+class Wrapper:
+    """What a statement was taken out of. text: as XML; first: the statement is the first there; ids: of the wrapper."""
+
+    text: str
+    first: bool
+    ids: Sequence[Json]
+
+
 def read_act(
     act: Element,
     holder: Element,
     reader: Any,
-    wrapped: tuple[str, bool] | None = None,
+    wrapped: Wrapper | None = None,
     inside: Mapping_ | None = None,
 ) -> list[str]:
     """Read a statement and all below it; return the URLs of what stands for it in its parent.
 
-    holder: the `entry`, `entryRelationship` or `component` that holds it. wrapped: the wrapper it was taken out of, and
-    whether it is the first there. inside: the mapping of the statement that it is a part of.
+    holder: the `entry`, `entryRelationship` or `component` that holds it. inside: the mapping of the statement that it
+    is a part of.
     """
     mapping = dispatched(act, holder, reader)
     if mapping.wraps:
@@ -49,20 +62,21 @@ def read_act(
     reader.count(act, mapping, is_part=_is_named(holder, inside))
     resource: Json = {"resourceType": mapping.resource, **copy.deepcopy(dict(mapping.fixed))}
     url = reader.add(act, resource)
-    for root in ranked(templates_of(act) | templates_of(holder)):
+    for root in ranked(reader.templates(act) | reader.templates(holder)):
         for where, value in mapping.templates.get(root, {}).items():
             put(resource, place(where), copy.deepcopy(value))
     keep: list[tuple[str, str]] = []
     if mapping.patient and reader.patient:
         put(resource, place(mapping.patient), {"reference": reader.patient})
     leftover = read_children(act, mapping, reader, resource, keep)
-    _negated(act, mapping, resource, keep)
+    _negated(act, mapping, resource, keep, reader)
     _ended(resource, keep)
-    extensions: list[Json] = [_shape(act, holder)]
+    extensions: list[Json] = [_shape(act, holder)] if reader.whole else []
     if wrapped is not None:
-        said: list[Json] = [{"url": "xml", "valueString": wrapped[0]}]
-        extensions.append({"url": WRAPPER, "extension": [*said, {"url": "first", "valueBoolean": wrapped[1]}]})
-        for element in _wrapper_ids(wrapped[0], reader):
+        if reader.whole:
+            said: list[Json] = [{"url": "xml", "valueString": wrapped.text}]
+            extensions.append({"url": WRAPPER, "extension": [*said, {"url": "first", "valueBoolean": wrapped.first}]})
+        for element in wrapped.ids:
             if mapping.resource not in ("Coverage",):
                 resource.setdefault("identifier", []).append({**element, "type": CONCERN})
     for child in leftover:
@@ -74,7 +88,7 @@ def read_act(
             for reference in read_act(inner, child, reader, inside=mapping):
                 _link(resource, extensions, reference, child, mapping, reader)
         else:
-            keep.append((REST, written(child)))
+            keep.append((REST, reader.kept(child)))
             if not _says_nothing(child):
                 reader.lose(child, "no element of the resource says this", kept=True)
     source = source_extension(keep)
@@ -97,34 +111,30 @@ def _says_nothing(element: Element) -> bool:
 def _unwrapped(act: Element, holder: Element, mapping: Mapping_, reader: Any) -> list[str]:
     """Read the statements that a wrapper (a list of problems...) groups; each keeps the wrapper."""
     reader.count(act, mapping)
-    shell = copy.deepcopy(act)
     inside = [
         child for child in act if name_of(child) in _LINKED and next(child.iterchildren(*ACT_TAGS), None) is not None
     ]
-    for child in list(shell):
-        if name_of(child) in _LINKED and next(child.iterchildren(*ACT_TAGS), None) is not None:
-            shell.remove(child)
-    frame = make(name_of(holder), {str(key): str(value) for key, value in holder.attrib.items()})
-    frame.append(shell)
-    text = written(frame)
+    text = _shell(act, holder, set(inside)) if reader.whole else ""
+    ids = [
+        read.value
+        for child in children(act, "id")
+        if (read := read_id([child], PLAIN, reader)) is not None and read.value is not None
+    ]
     acts = [(inner, child) for child in inside for inner in child.iterchildren(*ACT_TAGS)]
     return [
         reference
         for number, (inner, child) in enumerate(acts)
-        for reference in read_act(inner, child, reader, (text, number == 0))
+        for reference in read_act(inner, child, reader, Wrapper(text, number == 0, ids))
     ]
 
 
-def _wrapper_ids(wrapped: str, reader: Any) -> list[Json]:
-    frame = read_fragment(wrapped)
-    act = frame[-1] if frame is not None and len(frame) else None
-    found = []
-    for one in act if act is not None else ():
-        if name_of(one) == "id":
-            read = read_id([one], PLAIN, reader)
-            if read is not None and read.value is not None:
-                found.append(read.value)
-    return found
+def _shell(act: Element, holder: Element, inside: set[Element]) -> str:
+    """Return a wrapper as text, without the statements inside."""
+    bound: Any = act.nsmap  # the stubs know of no default namespace
+    shell = etree.Element(act.tag, {str(key): str(value) for key, value in act.attrib.items()}, nsmap=bound)
+    shell.text = act.text
+    shell.extend(copy.deepcopy(child) for child in act if child not in inside)
+    return written(make(name_of(holder), {str(key): str(value) for key, value in holder.attrib.items()}, shell))
 
 
 def _shape(act: Element, holder: Element) -> Json:
@@ -167,7 +177,7 @@ def _link(
     extensions.append({"url": PART, "valueReference": {"reference": reference}})
 
 
-def _negated(act: Element, mapping: Mapping_, resource: Json, keep: list[tuple[str, str]]) -> None:
+def _negated(act: Element, mapping: Mapping_, resource: Json, keep: list[tuple[str, str]], reader: Any) -> None:
     """Let @negationInd change what the resource says, so that nobody takes it for a positive statement. [cda 4.7]"""
     if act.get("negationInd") != "true":
         return
@@ -176,7 +186,7 @@ def _negated(act: Element, mapping: Mapping_, resource: Json, keep: list[tuple[s
         resource["status"] = value
         status = next((child for child in act if name_of(child) == "statusCode"), None)
         if status is not None:
-            keep[:] = [*(one for one in keep if one[0] != "statusCode"), ("statusCode", written(status))]
+            keep[:] = [*(one for one in keep if one[0] != "statusCode"), ("statusCode", reader.kept(status))]
     elif kind == "refuted" and not says_none(resource):
         allergy = resource["resourceType"] == "AllergyIntolerance"
         name = "allergyintolerance-verification" if allergy else "condition-ver-status"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_dmp.cda import attestation, held, narrative, parties, related, traits
-from fhir_dmp.cda.elements import ACT_TAGS, at_path, children, framed, make, name_of, read_fragment, tag, written
+from fhir_dmp.cda.elements import at_path, framed, make, name_of, read_fragment, tag
 from fhir_dmp.cda.knowledge import Mapping_, Part, Rule, holds
 from fhir_dmp.cda.places import EXTENSIONS, Place, get, place, put
 from fhir_dmp.cda.values import (
@@ -38,14 +38,6 @@ BODY = "body"
 _ROOMS = (choice, classes, concepts, contacts, identifiers, moments, numbers, quantities, texts, timing,
           attestation, held, narrative, parties, related, traits)  # fmt: skip
 CODECS: dict[str, Codec] = {name: codec for room in _ROOMS for name, codec in room.CODECS.items()}
-
-
-def templates_of(element: Element) -> frozenset[str]:
-    """Return the template roots of an element and of the act that it holds."""
-    found = {(one.get("root") or "").strip() for one in children(element, "templateId")}
-    for act in element.iterchildren(*ACT_TAGS):
-        found.update((one.get("root") or "").strip() for one in children(act, "templateId"))
-    return frozenset(found)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -105,34 +97,39 @@ def read_children(
 
     keep: receives (rule, XML) of what must be kept; an empty XML says that a default stands for nothing.
     """
-    names = [(child, name_of(child)) for child in element if isinstance(child.tag, str)]
+    children = [child for child in element if isinstance(child.tag, str)]
+    named: dict[str, list[Element]] = {}
+    for child in children:
+        named.setdefault(name_of(child), []).append(child)
     taken: set[Element] = set()
     for rule in mapping.rules:
-        units = [one for one, name in names if one not in taken and rule.matches(one, name, templates_of)]
+        units = [one for one in named.get(rule.at, ()) if one not in taken and rule.matches(one, reader.templates)]
         if rule.many:
             for unit in units:
                 read = _rule_value([unit], rule, reader)
                 if read is not None:
                     taken.add(unit)
-                    _placed(read, rule, resource, [unit], keep)
+                    _placed(read, rule, resource, [unit], keep, reader)
         elif units:
             read = _rule_value(units, rule, reader)
             if read is not None:
                 taken.update(units)
-                _placed(read, rule, resource, units, keep)
+                _placed(read, rule, resource, units, keep, reader)
         if rule.default is not None and get(resource, rule.part.to) in (None, []):
             put(resource, rule.part.to, rule.default)
             if not any(unit in taken for unit in units):
                 keep.append((rule.key, ""))
-    return [one for one, _ in names if one not in taken]
+    return [one for one in children if one not in taken]
 
 
-def _placed(read: Read, rule: Rule, resource: Json, units: Sequence[Element], keep: list[tuple[str, str]]) -> None:
+def _placed(
+    read: Read, rule: Rule, resource: Json, units: Sequence[Element], keep: list[tuple[str, str]], reader: Any
+) -> None:
     if read.value is not None:
         put(resource, rule.part.to, read.value)
         _implied(rule, resource)
     if not read.exact or rule.kept:
-        keep.extend((rule.key, written(unit)) for unit in units)
+        keep.extend((rule.key, reader.kept(unit)) for unit in units)
 
 
 def _implied(rule: Rule, resource: Json) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 from fhir_dmp.cda.elements import name_of
 from fhir_dmp.cda.knowledge import CI_SIS_ENTRY, Mapping_
 from fhir_dmp.cda.places import EXTENSIONS
-from fhir_dmp.cda.rules import templates_of
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
@@ -24,7 +23,7 @@ def dispatched(act: Element, holder: Element, reader: Any) -> Mapping_:
     name = name_of(act)
     mood = act.get("moodCode") or "EVN"
     by_class: Mapping_ = known.by_act.get(f"{name} {mood}") or known.by_act.get(f"{name} *") or known.by_act["* *"]
-    roots = ranked(templates_of(act) | (templates_of(holder) if name_of(holder) == "entry" else frozenset()))
+    roots = ranked(reader.templates(act) | (reader.templates(holder) if name_of(holder) == "entry" else frozenset()))
     found: Mapping_ | None = next((one for root in roots if (one := known.by_template.get(root)) is not None), None)
     own = bool(roots) and (roots[0] in known.by_template or not roots[0].startswith(CI_SIS_ENTRY))
     if found is not None and not own:

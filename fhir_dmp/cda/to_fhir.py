@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from fhir_dmp.cda.care_plan import plan_of
 from fhir_dmp.cda.datatypes import ABSENT, identifier, instant
-from fhir_dmp.cda.elements import ACT_TAGS, children, first, name_of, place_of, text_in, written
+from fhir_dmp.cda.elements import ACT_TAGS, children, first, name_of, place_of, text_in
 from fhir_dmp.cda.header import header_of
 from fhir_dmp.cda.knowledge import Knowledge
 from fhir_dmp.cda.places import EXTENSIONS
@@ -48,11 +48,29 @@ def to_fhir(data: bytes, knowledge: Knowledge, zone: tzinfo | None = None, max_b
     return convert(document, data, knowledge, zone or ZoneInfo("Europe/Paris"))
 
 
+def statements(document: Element, knowledge: Knowledge, zone: tzinfo) -> Json:
+    """Return the Bundle of a ClinicalDocument element for those who want the resources of its statements alone.
+
+    Everything else is left out: what the way back to CDA needs, narratives, provenance, the report. The resources of
+    statements and parties are those of `convert`.
+
+    Raises:
+        BadRequest: no id or patient.
+    """
+    return _read(document, knowledge, zone, whole=False)[0]
+
+
 def convert(document: Element, data: bytes, knowledge: Knowledge, zone: tzinfo) -> Converted:
     """Return the FHIR document of a ClinicalDocument element; `data` is its file."""
+    bundle, reader = _read(document, knowledge, zone, whole=True)
+    _source_of(bundle, data, reader)
+    return Converted(bundle, tuple(reader.issues), reader.counted)
+
+
+def _read(document: Element, knowledge: Knowledge, zone: tzinfo, *, whole: bool) -> tuple[Json, Reading]:
     header = header_of(document)
     seed = f"{header.id.root.lower()}^{header.id.extension or ''}"
-    reader = Reading(document, knowledge, zone, seed)
+    reader = Reading(document, knowledge, zone, seed, whole=whole)
     root: Json = {"Bundle": {"identifier": identifier(header.id)}, "Composition": {"resourceType": "Composition"}}
     composition = root["Composition"]
     url = reader.put(reader.url("Composition"), composition)
@@ -67,7 +85,7 @@ def convert(document: Element, data: bytes, knowledge: Knowledge, zone: tzinfo) 
             continue
         if name in ("realmCode", "typeId"):
             continue
-        keep.append((REST, written(child)))
+        keep.append((REST, reader.kept(child)))
         if name != "templateId":
             reader.lose(child, "no element of the Composition says this", kept=True)
     source = source_extension(keep)
@@ -86,8 +104,7 @@ def convert(document: Element, data: bytes, knowledge: Knowledge, zone: tzinfo) 
         "timestamp": instant(header.created, zone) or "1970-01-01T00:00:00Z",
         "entry": [{"fullUrl": url, "resource": composition}, *entries],
     }
-    _source_of(bundle, data, reader)
-    return Converted(bundle, tuple(reader.issues), reader.counted)
+    return bundle, reader
 
 
 def _patient(document: Element, reader: Reading) -> str | None:
@@ -169,7 +186,7 @@ def _unstructured(text: Element, composition: Json, reader: Reading) -> Json:
             base64.b64decode(data, validate=True)
         except ValueError:
             reader.lose(text, "the content is not base64", kept=True)
-            data, broken = "", source_extension([(BODY, written(text))])
+            data, broken = "", source_extension([(BODY, reader.kept(text))])
     else:
         data = base64.b64encode("".join(str(part) for part in text.itertext()).encode()).decode()
     binary: Json = {"resourceType": "Binary", "contentType": media}
@@ -205,7 +222,7 @@ def _section(section: Element, reader: Reading) -> Json:
         elif name == "component":
             inner += [_section(one, reader) for one in children(child, "section")]
         else:
-            keep.append((REST, written(child)))
+            keep.append((REST, reader.kept(child)))
             if name not in ("templateId", "id") and (child.attrib or text_in(child)):
                 reader.lose(child, "no element of the section says this", kept=True)
     attributes = {str(key): str(value) for key, value in section.attrib.items() if key == "ID"}
@@ -233,7 +250,7 @@ def _section(section: Element, reader: Reading) -> Json:
 def _provenance(entry: Element, urls: list[str], reader: Reading) -> None:
     """Say of the resources of an entry where they come from."""
     targets = [{"reference": url} for url in urls]
-    if not targets:
+    if not targets or not reader.whole:
         return
     reader.put(
         reader.url(f"Provenance/{urls[0]}"),

@@ -58,6 +58,8 @@ def _traits(elements: Sequence[Element], part: Part, reader: Any) -> Read | None
         found["deceasedDateTime"] = when
     elif deceased is not None and deceased.get("value") in ("true", "false"):
         found["deceasedBoolean"] = deceased.get("value") == "true"
+    if not reader.whole:
+        return Read(found or None, False)
     again = _write_traits(found, part, "patient", reader.mirror())
     return Read(found or None, bool(again) and same(again[0], elements[0]))
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "Check configuration, store, keys, clock and mail.",
     "migrate": "Bring the store's schema up to date.",
     "reindex": "Recompute the search index.",
+    "copy": "Copy the whole store into another one, of another kind or encrypted.",
     "import": "Import resources, bundles, CDA documents and exported records.",
     "scan": "Scan the contents that wait in quarantine.",
     "deliver": "Send queued notices by SMTP.",

@@ -101,10 +101,17 @@ def _asked(given: dict[str, Any], services: Wired) -> tuple[Caller, str]:
             sector=given["sector"],
             delegation=(given["delegation"],) if given["delegation"] else (),
             fhir_user=given["fhir_user"],
-            app=given["app"],
+            **_application(given["app"], services),
         ),
         patient,
     )
+
+
+def _application(id_: str | None, services: Wired) -> dict[str, Any]:
+    """Return what a token says of the application: as it is registered, or its id alone."""
+    client = services.clients.get(id_) if id_ else None
+    app, read, written = client.as_application if client is not None else (id_, None, None)
+    return {"app": app or id_, "app_classes": read, "app_write_classes": written}
 
 
 def _lines(found: Explanation) -> Iterator[str]:

@@ -56,8 +56,8 @@ def status() -> None:
 def rotate(drop_old: bool) -> None:
     """Add a master key to the file and wrap every data key with it; no data is rewritten.
 
-    Running servers follow by reading the file again. Several machines: --drop-old when each has the new file. Start it
-    again if it was interrupted.
+    Running servers follow by reading the file again, which must be the same for all machines. Start it again if it was
+    interrupted.
 
     Example: fhir-dmp encryption rotate && sleep 60 && fhir-dmp encryption rotate --drop-old
     """

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to write what was stored with a warning, in the same form.  [nowhere]",
 )
-@click.option("--jobs", type=click.IntRange(1), help="Processes.  [one for each processor]")
+@click.option("--jobs", type=click.IntRange(1), help="Processes.  [one for each processor, and one]")
 def command(
     paths: tuple[Path, ...], patient: str | None, open_: bool, report: Path, warnings: Path | None, jobs: int | None
 ) -> None:
@@ -58,7 +58,7 @@ def command(
         raise click.ClickException("nothing to import: no .json, .ndjson, .xml or .zip file was found")
     totals: Counter[str] = Counter()
     with written(report) as refused, written(warnings or Path(os.devnull)) as warned:
-        for done in _run(found, settings, Rules(patient, open_), jobs or os.cpu_count() or 1):
+        for done in _run(found, settings, Rules(patient, open_), jobs or _processes()):
             totals.update({**done.counts, "warnings": len(done.warnings)})
             refused.writelines(line + "\n" for line in done.refusals)
             warned.writelines(line + "\n" for line in done.warnings)
@@ -68,6 +68,11 @@ def command(
     if totals["refused"]:
         click.echo(f"fhir-dmp: {totals['refused']} refused; the reasons are in {report}{_first(report)}", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _processes() -> int:
+    """Return how many processes are worth starting: while one waits for the disk, another uses its processor."""
+    return (os.cpu_count() or 1) + 1
 
 
 def _first(report: Path) -> str:

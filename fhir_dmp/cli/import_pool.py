@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
+import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
+from threading import Thread
 
 from fhir_dmp.cli import import_work
 from fhir_dmp.cli.import_files import Unit
@@ -16,6 +20,8 @@ from fhir_dmp.settings import Settings
 
 #: Units handed out for each process: enough to keep it busy, few enough to be tried again one by one.
 _AHEAD = 2
+#: How often a process looks whether the one that hands out work is still there, in seconds.
+_LOOK_S = 1.0
 _DIED = "The process that imported this died (out of memory?); what it had stored is kept. Import it again, alone."
 
 
@@ -45,7 +51,22 @@ def spread(units: Sequence[Unit], settings: Settings, rules: Rules, jobs: int) -
 def _prepare(settings: Settings, rules: Rules) -> None:
     # The parent hears the keyboard and lets work in progress end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(os.getppid(),), name="parent", daemon=True).start()
     import_work.prepare(settings, rules)
+    # As in a worker of the server: what was loaded stays, and is not looked through again and again for garbage.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that hands out work was killed: it would wait for more of it for ever.
+
+    What it had not committed is not there; the next import does it again.
+    """
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os._exit(1)
 
 
 def _together(rest: Iterator[Unit], pool: partial[ProcessPoolExecutor], jobs: int) -> Generator[Done, None, list[Unit]]:

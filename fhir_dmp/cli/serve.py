@@ -182,7 +182,15 @@ def _announce_demo(base: str, is_open: bool) -> None:
 
 
 #: What another terminal must know to find the same store and keys.
-_SHARED = ("DMP_CONFIG", "DMP_STORE_URL", "DMP_SECURITY_KEYS_DIR", "DMP_SERVER_BASE_URL", "DMP_SERVER_ISSUER")
+_SHARED = (
+    "DMP_CONFIG",
+    "DMP_STORE_URL",
+    "DMP_STORE_ENCRYPTION_KEYS",
+    "DMP_STORE_DATA_KEYS_URL",
+    "DMP_SECURITY_KEYS_DIR",
+    "DMP_SERVER_BASE_URL",
+    "DMP_SERVER_ISSUER",
+)
 
 
 def _token_command() -> str:

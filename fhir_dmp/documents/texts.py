@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from fhir_dmp.cda.plain import embedded, narrative
-from fhir_dmp.cda.xml import CLINICAL_DOCUMENT, clinical_document, parse
+from fhir_dmp.cda.xml import CLINICAL_DOCUMENT, Element, clinical_document, parse
 from fhir_dmp.documents.metadata import media_type as bare
 from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.elements import object_of
@@ -49,6 +49,11 @@ def _of_xml(content: bytes, read_pdf: ReadPdf) -> str:
         document = clinical_document(root) if root.tag != CLINICAL_DOCUMENT else root
     except BadRequest:
         return ""
+    return text_of_clinical(document, read_pdf)
+
+
+def text_of_clinical(document: Element, read_pdf: ReadPdf) -> str:
+    """Return the words of a CDA document that was parsed already: of its narrative and of the file it may hold."""
     words = narrative(document)
     inside = embedded(document)
     if inside is None or bare(inside[0]) in _XML:

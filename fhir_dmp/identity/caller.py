@@ -34,6 +34,27 @@ class Mode(StrEnum):
     REGULATION = "centre_15"
 
 
+_REASONS: dict[str, str] = {Mode.NORMAL: "TREAT", Mode.BREAK_GLASS: "BTG", Mode.REGULATION: "ETREAT"}
+#: Whoever these are, they act for one reason whatever the mode.
+_REASONS_OF: dict[str, str] = {
+    Actor.PATIENT: "PATRQT",
+    Actor.REPRESENTATIVE: "PATRQT",
+    Actor.DELEGATE: "PATRQT",
+    Actor.FEEDER: "HPAYMT",
+    Actor.AUDITOR: "HSYSADMIN",
+    Actor.ADMIN: "HSYSADMIN",
+}
+
+
+def act_reason(actor: str, mode: str) -> str:
+    """Return the code of ActReason for which somebody acts, beside the national access mode. [security 1.6]
+
+    >>> act_reason("PS", "bris_de_glace"), act_reason("FEEDER", "normal"), act_reason("REP", "normal")
+    ('BTG', 'HPAYMT', 'PATRQT')
+    """
+    return _REASONS_OF.get(actor) or _REASONS.get(mode, "TREAT")
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One resource scope: context `patient`, `user` or `system`; type or `*`; letters among `cruds`.
@@ -56,7 +77,8 @@ class Caller:
     the patient in context (the record's holder for PATIENT, REPRESENTATIVE, DELEGATE). roles: (system, code) of
     profession and speciality. reason: the typed motive of a break-glass access. anonymous: `--access open`.
     fhir_user: claim fhirUser (`Practitioner/x`, `RelatedPerson/x`). sector: TRE_R02 code of the structure. app: id of
-    the catalogue application that acts for the user; app_classes: document classes it may see (None: all).
+    the catalogue application that acts for the user; app_classes, app_write_classes: document classes that it may see,
+    and write (None: all).
     reads_self: the scopes openid and fhirUser let it read the resource that it is itself, and nothing else.
     finality: what the application was registered for.
     """
@@ -82,6 +104,7 @@ class Caller:
     sector: str = ""
     app: str | None = None
     app_classes: tuple[str, ...] | None = None
+    app_write_classes: tuple[str, ...] | None = None
     reads_self: bool = False
     finality: str = ""
 

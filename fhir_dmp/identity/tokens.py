@@ -15,7 +15,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 
 from fhir_dmp.errors import Unauthenticated
-from fhir_dmp.identity.caller import EMERGENCY_TTL_S, Actor, Caller, Mode
+from fhir_dmp.identity.caller import EMERGENCY_TTL_S, Actor, Caller, Mode, act_reason
 from fhir_dmp.identity.keys import Keys
 from fhir_dmp.identity.scopes import dump, parse
 from fhir_dmp.terminology.aliases import ACT_REASON, STRUCTURE, TRE_R248_ACCESS_MODE
@@ -26,8 +26,6 @@ TYPE: Final = "at+jwt"
 MAX_TOKEN: Final = 8192
 
 _HEADERS = frozenset({"typ", "alg", "kid"})
-_PURPOSES: Mapping[Mode, str] = {Mode.NORMAL: "TREAT", Mode.BREAK_GLASS: "BTG", Mode.REGULATION: "ETREAT"}
-_PERSONS = (Actor.PATIENT, Actor.REPRESENTATIVE, Actor.DELEGATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ def claims_of(caller: Caller, *, issuer: str, audience: str, validity: Validity,
         "subject_organization_id": f"{STRUCTURE}:{caller.structure}" if caller.structure else None,
         "subject_role": [{"system": system, "code": code} for system, code in caller.roles] or None,
         "purpose_of_use": [
-            {"system": ACT_REASON, "code": "PATRQT" if caller.actor in _PERSONS else _PURPOSES[caller.mode]},
+            {"system": ACT_REASON, "code": act_reason(caller.actor, caller.mode)},
             {"system": TRE_R248_ACCESS_MODE, "code": caller.mode.value},
         ],
         "national_provider_identifier": caller.professional,
@@ -105,6 +103,7 @@ def _private(caller: Caller) -> dict[str, Any]:
             "app": caller.app,
             "finality": caller.finality or None,
             "app_classes": None if caller.app_classes is None else list(caller.app_classes),
+            "app_write_classes": None if caller.app_write_classes is None else list(caller.app_write_classes),
             "btg_reason": reason,
             "btg_reason_hash": hashlib.sha256(reason.encode()).hexdigest() if reason else None,
         }
@@ -235,6 +234,7 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         app=_optional(own.get("app")),
         finality=_text(own.get("finality", "")),
         app_classes=_strings(own["app_classes"]) if own.get("app_classes") is not None else None,
+        app_write_classes=_strings(own["app_write_classes"]) if own.get("app_write_classes") is not None else None,
         reads_self={"openid", "fhirUser"} <= set(_text(claims.get("scope", "")).split()),
     )
 

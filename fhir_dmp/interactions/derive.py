@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fhir_dmp.cda.to_fhir import to_fhir
+from fhir_dmp.cda.to_fhir import statements
+from fhir_dmp.cda.xml import clinical_document, parse
 from fhir_dmp.documents.derived import derive
 from fhir_dmp.documents.plans import Plan
 from fhir_dmp.errors import DmpError, Issue
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.elements import object_of, objects_of
 from fhir_dmp.fhir.resource import Json
+from fhir_dmp.interactions import words
 from fhir_dmp.interactions.services import Services
 
 _XML = ("application/xml", "text/xml")
@@ -33,31 +35,36 @@ def completed(plan: Plan, services: Services) -> Plan:
     for draft in plan.drafts:
         if draft.type != "DocumentReference" or draft.current or draft.resource.get("status") != "current":
             continue
-        for blob in _cda_contents(draft.resource, contents):
-            found, problems = _derived(blob, draft, plan.patient, services)
+        for blob, media_type in _cda_contents(draft.resource, contents):
+            found, problems = _derived(blob, media_type, draft, plan.patient, services)
             drafts += found
             issues += problems
     return replace(plan, drafts=(*plan.drafts, *drafts), issues=(*plan.issues, *issues)) if drafts or issues else plan
 
 
-def _cda_contents(document: Json, contents: dict[str, Blob]) -> Iterator[Blob]:
+def _cda_contents(document: Json, contents: dict[str, Blob]) -> Iterator[tuple[Blob, str]]:
     for content in objects_of(document.get("content")):
         attachment = object_of(content.get("attachment"))
-        media = str(attachment.get("contentType") or "").partition(";")[0].strip().lower()
+        stated = str(attachment.get("contentType") or "")
+        media = stated.partition(";")[0].strip().lower()
         blob = contents.get("/".join(str(attachment.get("url") or "").split("/")[-2:]))
         if blob is not None and media in _XML:
-            yield blob
+            yield blob, stated
 
 
-def _derived(blob: Blob, document: Draft, patient: str, services: Services) -> tuple[list[Draft], list[Issue]]:
+def _derived(
+    blob: Blob, media_type: str, document: Draft, patient: str, services: Services
+) -> tuple[list[Draft], list[Issue]]:
     data = blob.data if blob.data is not None else b"".join(services.store.blobs.read(blob.sha256))
     try:
-        converted = to_fhir(data, services.cda(), services.zone)
+        clinical = clinical_document(parse(data))
+        words.remember(blob, media_type, clinical, services)
+        bundle = statements(clinical, services.cda(), services.zone)
     except DmpError as error:
         return [], [_warning(f"Nothing was derived from the document: {error}")]
     name = f"DocumentReference/{document.id}"
     drafts, issues = [], []
-    for draft in derive(converted.bundle, name, patient, services.ids.resource):
+    for draft in derive(bundle, name, patient, services.ids.resource):
         if any(issue.severity in ("error", "fatal") for issue in services.validate(draft.resource)):
             issues.append(_warning(f"A {draft.type} of the document is not valid and was not derived."))
         else:

@@ -95,7 +95,7 @@ def refused(call: Call, error: DmpError, services: Services) -> None:
     if error.status >= 500:
         return
     issue = error.issues[0]
-    reason = issue.details[0].code if issue.details else issue.code
+    reason = issue.reason
     if isinstance(error, Unauthenticated):
         entry = record.record(call, "login-failure", services, outcome="8", reason=reason)
         record.keep(services, replace(entry, actor=""))

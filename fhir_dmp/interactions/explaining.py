@@ -136,7 +136,9 @@ def _decided(
     refused = gate(caller, *_SCOPES[op], services.access) if op in _SCOPES else None
     if refused is not None:
         return refused, None
-    decision, facts = gather.decided(caller, op, patient, services, documents=True)
+    # Without a document, reading is about the record: that authors keep their own documents (C17) opens it to nobody.
+    of_documents = document is not None or op not in (Op.READ, Op.RETRIEVE)
+    decision, facts = gather.decided(caller, op, patient, services, documents=of_documents)
     if document is None:
         return decision, None
     version = services.store.read(Key("DocumentReference", document))

@@ -44,15 +44,11 @@ def refused(name: str, error: DmpError) -> Outcome:
     """Return the outcome of a refusal: its first error, and the code that software acts upon."""
     errors = [issue for issue in error.issues if issue.severity in ("error", "fatal")] or list(error.issues)
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Outcome(name, "refused", reason=f"{error.status} {_told(errors[0])}{more}", code=_code(errors[0]))
+    return Outcome(name, "refused", reason=f"{error.status} {_told(errors[0])}{more}", code=errors[0].reason)
 
 
 def _told(issue: Issue) -> str:
     return f"{issue.diagnostics} ({issue.expression[0]})" if issue.expression else issue.diagnostics
-
-
-def _code(issue: Issue) -> str:
-    return issue.details[0].code if issue.details else issue.code
 
 
 def is_repetition(error: DmpError) -> bool:

@@ -24,6 +24,7 @@ from fhir_dmp.interactions.exchange import Call
 from fhir_dmp.interactions.offer import allow_instance
 from fhir_dmp.interactions.remembered import MATRIX_KEY
 from fhir_dmp.interactions.services import Services
+from fhir_dmp.notices.schedule import DAY_MS
 from fhir_dmp.patients.contact import settle_contact
 from fhir_dmp.ports import AuditQuery, HistoryQuery, Version
 from fhir_dmp.search.query import Term, both
@@ -251,6 +252,7 @@ def _past(intent: _Intent, patient: str, services: Services) -> Change:
         before=document_facts(intent.before),
         shown_before=HIDDEN_FROM_REPRESENTATIVES in added and _was_shown(intent, services),
         read_by_patient=bool(added) and _is_consulted(intent, patient, services),
+        announced=bool(added) and _is_announced(intent, services),
     )
 
 
@@ -266,6 +268,14 @@ def _was_shown(intent: _Intent, services: Services) -> bool:
         if page.next_seq is None:
             return False
         before = page.next_seq
+
+
+def _is_announced(intent: _Intent, services: Services) -> bool:
+    """Say whether the document was deposited longer ago than `access.announce_days` (W7)."""
+    assert intent.current is not None
+    first = services.store.read_version(intent.current.key, 1)
+    deposited_ms = (first or intent.current).updated_ms
+    return services.clock.now_ms() - deposited_ms > services.access.announce_days * DAY_MS
 
 
 def _is_consulted(intent: _Intent, patient: str, services: Services) -> bool:

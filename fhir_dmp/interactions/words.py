@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fhir_dmp.documents.texts import MOST_BYTES, contents_named, text_of, text_of_document
+from fhir_dmp.cda.xml import Element
+from fhir_dmp.documents.texts import LONGEST, MOST_BYTES, contents_named, text_of, text_of_clinical, text_of_document
 from fhir_dmp.errors import NotFound
 from fhir_dmp.fhir.draft import Blob, Draft
 from fhir_dmp.fhir.resource import Json, parse_stored
@@ -37,6 +38,13 @@ def words_of(document: Json, drafts: Drafts, services: Services) -> str:
         if key.type == "Bundle":
             found.append(_of_bundle(key, drafts, services))
     return distinct_words(" ".join(filter(None, found)))
+
+
+def remember(blob: Blob, media_type: str, document: Element, services: Services) -> None:
+    """Read the words of a CDA that was parsed for another purpose, so that it need not be parsed again for them."""
+    if services.read_pdf is not None and blob.size <= MOST_BYTES:
+        text = text_of_clinical(document, services.read_pdf)[:LONGEST]
+        services.words.keep((blob.sha256, media_type), distinct_words(text))
 
 
 def _of_bundle(key: Key, drafts: Drafts, services: Services) -> str:

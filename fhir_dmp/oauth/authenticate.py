@@ -131,7 +131,7 @@ def _by_assertion(request: Request, authority: Authority) -> Client:
         if seen.jku is not None and seen.jku != client.jwks_uri:
             raise BadAssertion("jku is not the registered JWKS URL")
         claims = verify(seen, authority.client_keys.find(client, seen.kid, now_ms))
-        jti = check_claims(claims, (authority.token_endpoint, authority.issuer), now_ms / 1000)
+        jti = check_claims(claims, authority.assertion_audiences, now_ms / 1000)
         use_once(authority.state, client.client_id, jti, float(claims["exp"]), now_ms)
     except BadAssertion as error:
         raise _refused(f"client_assertion: {error}.") from error

@@ -70,6 +70,12 @@ class Authority:
         """Public URL of the token endpoint."""
         return f"{self.services.issuer}/token"
 
+    @property
+    def assertion_audiences(self) -> tuple[str, ...]:
+        """What an assertion may name as its audience. [security 2.6, 10]"""
+        also = (self.issuer,) if self.services.settings.security.assertion_aud_issuer else ()
+        return (self.token_endpoint, *also)
+
     def now_ms(self) -> int:
         """Return the time."""
         return self.services.clock.now_ms()

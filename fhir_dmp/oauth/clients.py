@@ -145,6 +145,15 @@ class Client:
         """Say whether it may be served."""
         return self.status is Status.ACTIVE
 
+    @property
+    def as_application(self) -> tuple[str | None, tuple[str, ...] | None, tuple[str, ...] | None]:
+        """Return (id, document classes it may see, those it may write) of a catalogue application, Nones otherwise."""
+        if self.kind is not Kind.APP:
+            return None, None, None
+        if self.referencing is None:
+            return self.client_id, None, None
+        return self.client_id, self.referencing.read_classes, self.referencing.write_classes
+
     def may_use(self, grant_type: str) -> bool:
         """Say whether it is registered for the grant."""
         return grant_type in self.grant_types

@@ -107,7 +107,7 @@ def _signed(text: str, name: str, client: Client, authority: Authority) -> Mappi
         if client.jwks is None and not client.jwks_uri:
             raise BadAssertion("the client has no registered keys")
         claims = verify(seen, authority.client_keys.find(client, seen.kid, now_ms))
-        jti = check_claims(claims, (authority.token_endpoint, authority.issuer), now_ms / 1000)
+        jti = check_claims(claims, authority.assertion_audiences, now_ms / 1000)
         use_once(authority.state, f"{name}|{client.client_id}", jti, float(claims["exp"]), now_ms)
     except BadAssertion as error:
         raise OAuthError("invalid_grant", f"{name}: {error}.") from error

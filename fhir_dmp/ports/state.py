@@ -57,5 +57,8 @@ class StateStore(Protocol):
         tag: only those that carry it. since_ms: only those written at or after it.
         """
 
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of which there are records, expired ones included, by the alphabet."""
+
     def sweep(self, now_ms: int) -> int:
         """Remove expired records; return how many."""

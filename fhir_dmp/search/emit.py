@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from fhir_dmp.fhir.fold import words
+from fhir_dmp.search.numbers import Range
 from fhir_dmp.search.parameters import ParameterType, SearchParameter, union_parts
 from fhir_dmp.search.query import SortValue
 from fhir_dmp.search.reading import opened, reader_of
@@ -33,7 +34,8 @@ _LONGEST_SORT = 100
 class Sink:
     """The terms of one resource in the making. Dicts, because order counts and duplicates do not.
 
-    targets: parameter code -> local `Type/id` that it refers to.
+    targets: parameter code -> local `Type/id` that it refers to. quantities: what `quantity_spans` said of a value, by
+    its identity, because composites ask for the same value again.
     """
 
     context: Context
@@ -42,6 +44,14 @@ class Sink:
     spans: dict[tuple[str, float, float], None] = field(default_factory=dict)
     sort: dict[str, tuple[SortValue, SortValue]] = field(default_factory=dict)
     targets: dict[str, list[str]] = field(default_factory=dict)
+    quantities: dict[int, tuple[Any, dict[str, Range]]] = field(default_factory=dict)
+
+    def quantity(self, value: Any) -> dict[str, Range]:
+        """Return the spans of a quantity that stands in the resource."""
+        found = self.quantities.get(id(value))
+        if found is None:  # the value is kept, so that nothing else can have its identity
+            found = self.quantities[id(value)] = value, quantity_spans(value)
+        return found[1]
 
 
 Emit = Callable[[list[Any], Sink], None]
@@ -148,7 +158,7 @@ def _emit_numbers(code: str, values: list[Any], sink: Sink) -> None:
 def _emit_quantities(code: str, values: list[Any], sink: Sink) -> None:
     sortable: list[float] = []
     for value in values:
-        spans = quantity_spans(value)
+        spans = sink.quantity(value)
         for unit, (low, high) in spans.items():
             sink.spans[code + unit, low, high] = None
         if spans:  # the canonical unit is the last one: values in mg and g sort together
@@ -177,9 +187,12 @@ def _composite_emitter(parameter: SearchParameter) -> Emit:
         for element in values:
             if not isinstance(element, dict):
                 continue
+            source = opened(element)
+            values_of = [find(source) for _, find in parts]
+            if not all(values_of):
+                continue  # a composite that lacks a part says nothing
             prefixes, ranged = [""], None
-            for component, find in parts:
-                found = find(opened(element))
+            for (component, _), found in zip(parts, values_of, strict=True):
                 exact = _exact_parts(component, found, sink.context)
                 if exact is None:
                     ranged = (component, found)
@@ -216,7 +229,7 @@ def _emit_ranged(key: str, parameter: SearchParameter, values: list[Any], sink: 
                 for low, high in date_intervals(value, sink.context.zone):
                     sink.spans[key, low, high] = None
             case ParameterType.QUANTITY:
-                for unit, (bottom, top) in quantity_spans(value).items():
+                for unit, (bottom, top) in sink.quantity(value).items():
                     sink.spans[key + unit, bottom, top] = None
             case ParameterType.NUMBER:
                 span = number_range(value)

@@ -6,7 +6,7 @@ Business keys (Terms.uniques) are a rule of documents, not of search, and are ad
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 
@@ -14,7 +14,7 @@ from fhir_dmp.fhir import dates
 from fhir_dmp.fhir.resource import Json
 from fhir_dmp.search.emit import Emit, Sink, emitter_of
 from fhir_dmp.search.parameters import ParameterType, Registry, SearchParameter
-from fhir_dmp.search.reading import Reader, opened, reader_of
+from fhir_dmp.search.reading import Reader, first_elements, opened, reader_of
 from fhir_dmp.search.terms import Terms
 from fhir_dmp.search.texts import full_texts
 from fhir_dmp.search.values import Context, reference_parts
@@ -53,9 +53,14 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """All that extraction does for a resource type."""
+    """All that extraction does for a resource type.
+
+    touched: JSON name -> numbers of the steps that may find something where it is; always: the others.
+    """
 
     steps: tuple[_Step, ...]
+    touched: Mapping[str, tuple[int, ...]]
+    always: frozenset[int]
     patient: tuple[str, ...]
     compartments: tuple[tuple[str, str], ...]
     dates: tuple[str, ...]
@@ -71,8 +76,9 @@ def terms_of(resource: Json, registry: Registry, *, base: str, zone: tzinfo, con
     plan = _plan(registry, type_)
     source = opened(resource)
     sink = Sink(Context(base, zone, {id_: part["resourceType"] for id_, part in source.contained.items()}))
-    for step in plan.steps:
-        values = step.read(source)
+    touched = plan.always.union(*[plan.touched[name] for name in resource if name in plan.touched])
+    for number, step in enumerate(plan.steps):
+        values = step.read(source) if number in touched else None
         if values:
             step.emit(values, sink)
         elif step.absent is not None:
@@ -117,17 +123,20 @@ def _plan(registry: Registry, type_: str) -> _Plan:
 
 
 def _compiled(registry: Registry, type_: str) -> _Plan:
-    steps = [
-        _Step(_reader(part, registry), emitter_of(part), _absence(part))
-        for part in registry.of(type_)
-        if part.expression and part.code not in ("_id", "_lastUpdated")
-    ]
+    parameters = [part for part in registry.of(type_) if part.expression and part.code not in ("_id", "_lastUpdated")]
+    firsts = [first_elements(part.expression) for part in parameters]
+    touched: dict[str, list[int]] = {}
+    for number, names in enumerate(firsts):
+        for name in names or ():
+            touched.setdefault(name, []).append(number)
     own = registry.compartments
     patient = own.get("Patient", {}).get(type_, ())
     first = [code for code in ("patient", "subject") if registry.get(type_, code)]
     linked = tuple((code, f"{kind}/") for kind, members in own.items() for code in members.get(type_, ()))
     return _Plan(
-        steps=tuple(steps),
+        steps=tuple(_Step(_reader(part, registry), emitter_of(part), _absence(part)) for part in parameters),
+        touched={name: tuple(numbers) for name, numbers in touched.items()},
+        always=frozenset(number for number, names in enumerate(firsts) if names is None),
         patient=tuple(dict.fromkeys([*first, *patient])) if patient else (),
         compartments=linked,
         dates=tuple(code for code in _MAIN_DATES if _is_date(registry.get(type_, code))),

@@ -66,6 +66,25 @@ def reader_of(expression: str) -> Reader:
     return lambda source: [value for read in readers for value in read(source)]
 
 
+def first_elements(expression: str) -> frozenset[str] | None:
+    """Return the JSON names of which a resource must have one for an expression to find anything; None: no such names.
+
+    >>> sorted(first_elements("List.encounter.resolve().type | List.title"))
+    ['encounter', 'title']
+    >>> first_elements("Observation") is None
+    True
+    """
+    found: set[str] = set()
+    for part in union_parts(expression):
+        head = _HEAD.match(_CAST.sub(r"\1.ofType(\2)", part))
+        if head is None or _COMPUTED.search(_without_conditions(part)):
+            return None
+        found.add(head[1])
+        if head[1] in CHOICES:
+            found.update(head[1] + suffix for suffix in SUFFIXES)
+    return frozenset(found)
+
+
 def _part(part: str) -> Reader:
     refers = _REFERS.fullmatch(part)
     if refers is not None and (walk := _walker(refers[1])) is not None:

@@ -19,7 +19,7 @@ from fhir_dmp.identity.granting import ACCESS_MODE, grant, is_within, limit_of, 
 from fhir_dmp.identity.scopes import parse
 from fhir_dmp.identity.upstream import Practice
 from fhir_dmp.interactions import gather
-from fhir_dmp.oauth.clients import Client, Kind, UserClass
+from fhir_dmp.oauth.clients import Client, UserClass
 from fhir_dmp.oauth.codes import secret_key
 from fhir_dmp.signin import agreements, launches
 from fhir_dmp.signin.browsers import Browser, Login
@@ -206,8 +206,7 @@ def practices(login: Login, pending: Pending) -> tuple[Practice, ...]:
 def caller_of(pending: Pending, login: Login, client: Client, scope: str = "") -> Caller:
     """Return who asks, in the role chosen so far; nobody's patient before one is chosen."""
     account = login.account
-    app = client.client_id if client.kind is Kind.APP else None
-    classes_read = client.referencing.read_classes if client.referencing and app else None
+    app, classes_read, classes_written = client.as_application
     if account.kind is AccountClass.PROFESSIONAL:
         practice = login.account.practices[pending.practice]
         return Caller(
@@ -228,6 +227,7 @@ def caller_of(pending: Pending, login: Login, client: Client, scope: str = "") -
             sector=practice.sector,
             app=app,
             app_classes=classes_read,
+            app_write_classes=classes_written,
         )
     if account.kind is AccountClass.AUDITOR:
         return Caller(
@@ -246,6 +246,7 @@ def caller_of(pending: Pending, login: Login, client: Client, scope: str = "") -
         fhir_user=None if profile.actor is Actor.PATIENT else profile.fhir_user,
         app=app,
         app_classes=classes_read,
+        app_write_classes=classes_written,
     )
 
 

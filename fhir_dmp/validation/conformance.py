@@ -24,6 +24,9 @@ from fhir_dmp.validation.snapshot import with_snapshot
 from fhir_dmp.validation.tree import Node, tree_of
 from fhir_dmp.validation.validate import validate
 
+#: What a definition that is not of the shape of a StructureDefinition may cause while it is read.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, ArithmeticError)
+
 
 class Profiles:
     """Every StructureDefinition at hand, compiled as needed. Safe to share between threads.
@@ -69,7 +72,7 @@ class Profiles:
         if url not in self._trees:
             try:
                 self._trees[url] = self._tree(url)
-            except ValueError:
+            except UNREADABLE:
                 self._trees[url] = None
         return self._trees[url]
 
@@ -87,7 +90,7 @@ class Profiles:
         if url not in self._extensions:
             definition = self._definitions.get(url)
             judge = self.profile(url) if definition is not None and definition.get("type") == "Extension" else None
-            found = Extension.read(definition, judge) if definition is not None and judge is not None else None
+            found = _extension(definition, judge) if definition is not None and judge is not None else None
             if len(self._extensions) > 5000:  # the URLs come from data: never let them fill the memory
                 return found
             self._extensions[url] = found
@@ -96,9 +99,11 @@ class Profiles:
     def unusable(self, url: str) -> str:
         """Say why a profile cannot be applied, "" when it can."""
         try:
-            self._tree(url)
-        except (ValueError, KeyError, TypeError) as error:
-            return str(error)
+            root = self._tree(url)
+            if root is not None:
+                compile_profile(root, url, self)
+        except UNREADABLE as error:
+            return _reason(error)
         return ""
 
     def compile_all(self) -> int:
@@ -120,9 +125,20 @@ class Profiles:
             return _nothing if known else None
         try:
             root = self._tree(url)
-        except (ValueError, KeyError, TypeError) as error:
-            return unread(url, str(error))
-        return None if root is None else compile_profile(root, url, self)
+            return None if root is None else compile_profile(root, url, self)
+        except UNREADABLE as error:
+            return unread(url, _reason(error))
+
+
+def _extension(definition: Json, judge: Judge) -> Extension | None:
+    try:
+        return Extension.read(definition, judge)
+    except UNREADABLE:
+        return None
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, ValueError) else f"it is not of the shape of R4 ({type(error).__name__})"
 
 
 def _nothing(value: Any, extra: Any, path: str, run: Run) -> None:

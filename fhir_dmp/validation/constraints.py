@@ -77,6 +77,10 @@ def _extended(codes: Mapping[str, list[str]], rule: Rule) -> Judge:
     return judge
 
 
+#: One JSON property that has rules: the stem of its element, (name, type), what judges it.
+_Part = tuple[str, tuple[tuple[str, str], ...], Judge]
+
+
 class BaseRules:
     """The constraints and extensible bindings of base R4, type by type. Safe to share between threads."""
 
@@ -136,35 +140,40 @@ class BaseRules:
     def _compiled(self, type_: str) -> Judge:
         """Return the judge; the elements are looked at when it is first used, because types are recursive."""
         own = tuple(self._on_type(type_))
-        parts: list[tuple[str, tuple[tuple[str, str], ...], dict[str, Judge | None]]] | None = None
+        ruled: dict[str, int] | None = None
+        parts: tuple[_Part, ...] = ()
 
         def judge(value: Any, extra: Any, path: str, run: Run) -> None:
-            nonlocal parts
+            nonlocal ruled, parts
             if value.__class__ is not dict:
                 return
-            if parts is None:
-                parts = self._parts(type_)
-            for stem, properties, judges in parts:
-                for one, twin, place, of in occurrences(value, properties, path, stem):
-                    inner = judges[of]
-                    if inner is not None:
-                        inner(one, twin, place, run)
+            if ruled is None:
+                parts, ruled = self._parts(type_)
+            met = [at for key in value if (at := ruled.get(key)) is not None]
+            if len(met) > 1:  # in the order of the definition; a property and its twin are one
+                met = sorted(set(met))
+            for at in met:
+                stem, properties, inner = parts[at]
+                for one, twin, place, _ in occurrences(value, properties, path, stem):
+                    inner(one, twin, place, run)
             for each in own:
                 each(value, extra, path, run)
 
         return judge
 
-    def _parts(self, type_: str) -> list[tuple[str, tuple[tuple[str, str], ...], dict[str, Judge | None]]]:
+    def _parts(self, type_: str) -> tuple[tuple[_Part, ...], dict[str, int]]:
+        """Return the properties that have rules, in the order of the definition, and their numbers by JSON name."""
         structure = self._base.structures.get(type_)
-        found = []
+        parts: list[_Part] = []
+        numbers: dict[str, int] = {}
         for element in structure.elements if structure is not None else ():
             if element.name in ("extension", "modifierExtension", "contained") or element.types == ("Resource",):
                 continue
             own = self._on_element(type_, element)
-            judges = {}
-            for of in element.types:
+            for name, of in element.property_names():
                 inner = self.of(of)
-                judges[of] = together([*own, *((inner,) if inner is not None else ())])
-            if any(judges.values()):
-                found.append((element.stem, element.property_names(), judges))
-        return found
+                judge = together([*own, *((inner,) if inner is not None else ())])
+                if judge is not None:
+                    numbers[name] = numbers[f"_{name}"] = len(parts)
+                    parts.append((element.stem, ((name, of),), judge))
+        return tuple(parts), numbers

@@ -6,7 +6,6 @@ Its value and cardinalities, whether it stands where its context allows, and whe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,55 +78,86 @@ class Holder:
         return "/" in wanted or wanted in (self.path, self.element) or wanted in self.types
 
 
-def extensions(resource: Json, path: str, structures: Structures) -> Iterator[tuple[Json, str, str, Holder]]:
-    """Yield (extension, place, key, what holds it) of every extension of a resource, those of contained ones too."""
-    type_ = resource.get("resourceType")
-    yield from _inside(resource, path, str(type_), (str(type_), ""), "", structures)
+#: Where something stands: the place around it, the element's name, and its index in an array. The root is a text.
+_Place = tuple[Any, str, int | None] | str
+#: Which element it is: the element around it, its name, and the type that defines it. The root has two parts.
+_Defined = tuple[Any, str, str] | tuple[str, str]
+
+
+def extensions(resource: Json, path: str, structures: Structures) -> list[tuple[Json, str, str, Holder]]:
+    """Return (extension, place, key, what holds it) of every extension of a resource, those of contained ones too.
+
+    Every object of a resource is looked at, and few have extensions: paths are put together only where one is found.
+    """
+    found: list[tuple[Json, str, str, Holder]] = []
+    _resource(resource, path, structures, found)
+    return found
+
+
+def _resource(
+    resource: Json, place: _Place, structures: Structures, found: list[tuple[Json, str, str, Holder]]
+) -> None:
+    type_ = str(resource.get("resourceType"))
+    _inside(resource, place, type_, (type_, ""), "", structures, found)
 
 
 def _inside(
-    node: Json, path: str, type_: str, defined: tuple[str, str], around: str, structures: Structures
-) -> Iterator[tuple[Json, str, str, Holder]]:
+    node: Json,
+    place: _Place,
+    type_: str,
+    defined: _Defined,
+    around: str,
+    structures: Structures,
+    found: list[tuple[Json, str, str, Holder]],
+) -> None:
     structure = structures.get(type_)
     for key, value in node.items():
-        if key in _KEYS:
-            holder = Holder(*defined, _kinds(type_, structures), around)
-            for index, each in enumerate(value if isinstance(value, list) else ()):
-                if isinstance(each, dict):
-                    place = f"{path}.{key}[{index}]"
-                    yield each, place, key, holder
-                    yield from _inside(
-                        each, place, "Extension", ("Extension", ""), str(each.get("url", "")), structures
-                    )
-        elif value.__class__ in (dict, list):
-            yield from _below(key, value, path, type_, defined, around, structure is not None, structures)
-
-
-def _below(
-    key: str,
-    value: Any,
-    path: str,
-    type_: str,
-    defined: tuple[str, str],
-    around: str,
-    known: bool,
-    structures: Structures,
-) -> Iterator[tuple[Json, str, str, Holder]]:
-    name = key.removeprefix("_")
-    found = structures.resolve(type_, name) if known else None
-    stem, inner = (found[0].stem, found[1]) if found is not None else (name, "")
-    said = found[0].name if found is not None else name
-    outer = (f"{defined[0]}.{said}", f"{type_}.{said}")
-    listed = value if isinstance(value, list) else [value]
-    for index, each in enumerate(listed):
-        if not isinstance(each, dict):
+        kind = value.__class__
+        if kind is not dict and kind is not list:
             continue
-        place = f"{path}.{stem}[{index}]" if isinstance(value, list) else f"{path}.{stem}"
-        if "resourceType" in each:
-            if key == "contained":
-                yield from extensions(each, place, structures)
-        else:
-            yield from _inside(each, place, inner, outer, around, structures)
+        if key in _KEYS:
+            if kind is list:
+                holder = Holder(*_names(defined), _kinds(type_, structures), around)
+                for index, each in enumerate(value):
+                    if isinstance(each, dict):
+                        where = (place, key, index)
+                        found.append((each, _path(where), key, holder))
+                        url = str(each.get("url", ""))
+                        _inside(each, where, "Extension", ("Extension", ""), url, structures, found)
+            continue
+        name = key.removeprefix("_")
+        known = structure.properties.get(name) if structure is not None else None
+        stem, inner, said = (known[0].stem, known[1], known[0].name) if known is not None else (name, "", name)
+        outer = (defined, said, type_)
+        if kind is dict:
+            if "resourceType" not in value:
+                _inside(value, (place, stem, None), inner, outer, around, structures, found)
+            elif key == "contained":
+                _resource(value, (place, stem, None), structures, found)
+            continue
+        for index, each in enumerate(value):
+            if not isinstance(each, dict):
+                continue
+            if "resourceType" not in each:
+                _inside(each, (place, stem, index), inner, outer, around, structures, found)
+            elif key == "contained":
+                _resource(each, (place, stem, index), structures, found)
+
+
+def _path(place: _Place) -> str:
+    steps: list[str] = []
+    while not isinstance(place, str):
+        place, stem, index = place
+        steps.append(stem if index is None else f"{stem}[{index}]")
+    return ".".join((place, *reversed(steps)))
+
+
+def _names(defined: _Defined) -> tuple[str, str]:
+    """Return the path of an element from its resource, and the path where it is defined."""
+    if len(defined) == 2:
+        return defined
+    outer, said, type_ = defined
+    return f"{_names(outer)[0]}.{said}", f"{type_}.{said}"
 
 
 def _kinds(type_: str, structures: Structures) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def test_d2_a_document_invisible_to_the_patient_is_absent_for_the_patient() -> N
     assert verdict.warnings == ("hidden-from-patient",)
 
 
-MINOR = person(birthDate="2012-05-05")
+MINOR = person(birthDate="2009-05-05")
 
 
 @pytest.mark.statement("security P-1 D3", "security P-13", "dmp-fhir 9.7/124")

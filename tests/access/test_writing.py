@@ -40,7 +40,7 @@ from tests.access.people import (
 )
 
 ADULT = facts(authorised(NURSE), patient=doctor_of_record())
-MINOR = facts(authorised(NURSE), patient={**doctor_of_record(), "birthDate": "2012-05-05"})
+MINOR = facts(authorised(NURSE), patient={**doctor_of_record(), "birthDate": "2009-05-05"})
 MINE = [professional_ref(STRANGER)]
 
 

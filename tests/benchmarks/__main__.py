@@ -53,7 +53,7 @@ documents = click.option("--documents", default=1_000_000, show_default=True, he
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--write", is_flag=True, help="Append the figures to docs/benchmarks.md.")
+@click.option("--write", is_flag=True, help="Put the figures into docs/benchmarks.md.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where records are made, and kept.  [a temporary one]")
 @click.option("--rounds", default=3, show_default=True, help="How often each measurement is repeated.")
 @click.option("--seconds", default=4.0, show_default=True, help="How long each lasts.")
@@ -146,10 +146,19 @@ def feed(options: Options, people: int) -> None:
 
 @group.command("import")
 @click.option("--resources", default=30_000, show_default=True, help="How many resources.")
+@click.option(
+    "--cda",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of CDA files to import instead, with extraction.",
+)
+@click.option("--copies", default=1, show_default=True, help="How often each CDA is imported, under ids of its own.")
 @click.pass_obj
-def import_(options: Options, resources: int) -> None:
-    """Import NDJSON."""
-    options.show(importing.measure(options.folder, options.command, resources=resources))
+def import_(options: Options, resources: int, cda: Path | None, copies: int) -> None:
+    """Import NDJSON, or CDA documents with what they say."""
+    if cda is None:
+        options.show(importing.measure(options.folder, options.command, resources=resources))
+    else:
+        options.show(importing.measure_cda(options.folder, options.command, documents=cda, copies=copies))
 
 
 @group.command()

@@ -1,4 +1,7 @@
-"""Figures as tables: on the terminal, and appended to docs/benchmarks.md with machine, date and command."""
+"""Figures as tables: on the terminal, and in docs/benchmarks.md with machine, date and command.
+
+The page holds the newest figures of each measurement: a table takes the place of the one with the same title.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,11 @@ def ratio(runs: Sequence[Figures], floor: Sequence[Figures]) -> float:
     return statistics.median(run.rate / base.rate for run, base in zip(runs, floor, strict=True) if base.rate)
 
 
+def cpu_ratio(runs: Sequence[Figures], floor: Sequence[Figures]) -> float:
+    """Return the median of the ratios of requests for the same processor time, which other programs disturb less."""
+    return statistics.median(base.cpu_us / run.cpu_us for run, base in zip(runs, floor, strict=True) if run.cpu_us)
+
+
 def rate(value: float) -> str:
     """Return a rate for people."""
     return f"{value:,.0f}/s" if value >= 10 else f"{value:.1f}/s"
@@ -73,10 +81,26 @@ def machine() -> str:
 
 
 def show(table: Table, *, write: bool) -> None:
-    """Print the table; append it to the page when asked."""
+    """Print the table; put it into the page when asked."""
     print(f"\n{table.title}\n\n{table.text()}\n", flush=True)
-    if not write:
-        return
-    text = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n"
-    head = f"\n## {table.title} ({datetime.now().date().isoformat()})\n\n`{table.command}` on {machine()}.\n\n"
-    PAGE.write_text(text.rstrip("\n") + "\n" + head + table.text() + "\n")
+    if write:
+        text = PAGE.read_text() if PAGE.exists() else "# Benchmarks\n"
+        PAGE.write_text(replaced(text, table, datetime.now().date().isoformat(), machine()))
+
+
+def replaced(page: str, table: Table, day: str, where: str) -> str:
+    """Return the page with the table in the place of older figures of the same title, at the end when there are none.
+
+    day: ISO 8601. where: the machine.
+    """
+    section = f"## {table.title} ({day})\n\n`{table.command}` on {where}.\n\n{table.text()}\n"
+    head, *sections = page.split("\n## ")
+    kept: list[str] = []
+    for text in (f"## {each}" for each in sections):
+        if not text.startswith(f"## {table.title} ("):
+            kept.append(text.strip("\n") + "\n")
+        elif section not in kept:
+            kept.append(section)
+    if section not in kept:
+        kept.append(section)
+    return "\n".join([head.strip("\n") + "\n", *kept])

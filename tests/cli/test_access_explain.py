@@ -49,7 +49,8 @@ def test_the_ground_of_an_access_is_told_with_the_consents_that_counted(demo: Co
     [
         (BLOCKED, "C6", 403, "blocked"),
         ((*BLOCKED, "--mode", "bris_de_glace", "--reason", "coma"), "C6", 403, "blocked"),
-        (PHARMACIST, "C17", 200, None),
+        (PHARMACIST, "C19", 403, "authorisation-missing"),
+        ((*PHARMACIST, "--op", "retrieve"), "C19", 403, "authorisation-missing"),
         ((*PHARMACIST, "--op", "search"), "C19", 403, "authorisation-missing"),
         ((*PHARMACIST, "--mode", "bris_de_glace"), "C10", 403, "btg-not-allowed"),
         ((*PHARMACIST, "--mode", "bris_de_glace", "--reason", "coma"), "C11", 200, None),

@@ -116,6 +116,23 @@ def test_a_store_in_clear_is_never_encrypted_in_place(cli: CommandLine) -> None:
     assert readable(cli)
 
 
+def test_a_store_in_clear_is_copied_into_an_encrypted_one(cli: CommandLine) -> None:
+    with cli.world() as world:
+        Dossier.open(world, INS, family="QUENOUILLE")
+    before = cli.environ["DMP_STORE_URL"]
+    keys, url = cli.folder / "new.json", f"sqlite:///{cli.folder}/new/dmp.sqlite3"
+    (cli.folder / "new").mkdir()
+    assert cli("encryption", "new-key", "--out", keys).status == 0
+    done = cli("copy", "--to", url, "--encryption-keys", keys)
+    assert (done.status, done.err) == (0, "")
+    assert done.counts["versions"] >= 2
+    assert "not empty" in cli("copy", "--to", url, "--encryption-keys", keys).err
+    assert "name a new one" in cli("copy", "--to", before).err
+    assert dumps.found((INS, "QUENOUILLE"), dumps.of_folder(cli.folder / "new")) == set()
+    with cli.world(DMP_STORE_URL=url, DMP_STORE_ENCRYPTION_KEYS=str(keys)) as world:
+        assert len(world.admin.get(f"/Patient?identifier={samples.INS}|{INS}").entries) == 1
+
+
 def test_the_keys_of_the_data_may_lie_in_a_store_of_their_own(enc: CommandLine) -> None:
     filled(enc)
     url = f"sqlite:///{enc.folder}/keys.sqlite3"

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from fhir_dmp.ports import HistoryQuery
 from tests import samples
+from tests.benchmarks.processes import children
+from tests.cda.making import document, entry, observation, section
 from tests.cli.calling import CommandLine
 from tests.cli.test_commands import ROOT
 from tests.flows.acts import call, done, motive
@@ -39,6 +43,64 @@ def killed_after(cli: CommandLine, report: str, lines: int, *arguments: str, **e
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     return reached
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
+def test_an_import_whose_first_process_was_killed_leaves_nobody_behind_and_is_finished_by_the_next_one(
+    cli: CommandLine,
+) -> None:
+    folder = cli.folder / "documents"
+    folder.mkdir()
+    measured = observation('<code code="2339-0" codeSystem="2.16.840.1.113883.6.1"/><statusCode code="completed"/>')
+    for number in range(40):
+        data = document(section(entry(measured)), id=f'<id root="1.2.250.1.999.51.{number}"/>')
+        (folder / f"{number}.xml").write_bytes(data)
+    asked = ("import", "--open", "--jobs", "2", str(folder))
+    environ = {**cli.environ, "DMP_DOCUMENTS_EXTRACT": "true"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fhir_dmp.cli", *asked],
+        cwd=cli.folder,
+        env={**os.environ, **environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while _documents(cli) < 3 and process.poll() is None:
+        assert time.monotonic() < deadline, "the command does nothing"
+        time.sleep(0.01)
+    others = children(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    while any(_runs(each) for each in others):
+        assert time.monotonic() < deadline, "a process of the import was left behind"
+        time.sleep(0.1)
+    told = cli(*asked, DMP_DOCUMENTS_EXTRACT="true")
+    assert told.status == 0, told.err
+    assert told.counts["unchanged"] >= 3
+    assert told.counts["stored"] + told.counts["unchanged"] == 40
+    with cli.services() as services:
+        counted = services.store.types()
+        assert (counted["Patient"], counted["DocumentReference"], counted["Observation"]) == (1, 40, 40)
+
+
+def _documents(cli: CommandLine) -> int:
+    """Return how many documents are stored by now."""
+    file = cli.folder / "record.sqlite3"
+    if not file.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as con:
+        try:
+            return int(con.execute("SELECT count(*) FROM res WHERE type = 'DocumentReference'").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0  # the tables are not there yet
+
+
+def _runs(pid: int) -> bool:
+    """Say whether a process has not ended; of one that nobody has asked about since, nothing is left but its number."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
 
 
 def _lines(file: Path) -> int:

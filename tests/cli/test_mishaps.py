@@ -78,6 +78,14 @@ def test_a_file_that_is_no_database_and_a_damaged_one_are_told_apart(cli: Comman
     one_line(cli("export", "--patient", "1", "--out", "x.zip"), 1, "SQLITE_CORRUPT", "Restore a backup.")
 
 
+def test_a_restored_file_that_everybody_may_read_is_closed_to_others(cli: CommandLine) -> None:
+    cli("migrate")
+    path = cli.folder / "record.sqlite3"
+    path.chmod(0o644)
+    cli("token", "--as", "admin")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
 def test_a_database_that_is_away_is_named_with_what_to_do(cli: CommandLine) -> None:
     url = "mongodb://127.0.0.1:9/dmp?serverSelectionTimeoutMS=100"
     one_line(cli("migrate", DMP_STORE_URL=url), 1, "cannot be reached", "Start the database, or correct store.url")

@@ -41,6 +41,7 @@ CALLER = st.builds(
     fhir_user=st.none() | TEXT,
     sector=TEXT,
     app=st.none() | TEXT,
+    app_write_classes=st.none() | st.lists(TEXT, max_size=2).map(tuple),
     app_classes=st.none() | st.lists(TEXT, max_size=2).map(tuple),
 ).map(lambda caller: replace(caller, fhir_user=None) if caller.actor is Actor.PATIENT else caller)
 
@@ -154,3 +155,13 @@ def test_a_token_stays_small_enough_for_a_header() -> None:
 def test_no_text_is_taken_for_a_token(text: str) -> None:
     with pytest.raises(Unauthenticated):
         Verifier(keys(), ISSUER, AUDIENCE).open(text)
+
+
+@pytest.mark.parametrize(
+    ("actor", "reason"),
+    [("FEEDER", "HPAYMT"), ("AUDITOR", "HSYSADMIN"), ("ORG", "TREAT"), ("PS", "TREAT"), ("REP", "PATRQT")],
+)
+def test_a_token_says_for_what_its_caller_acts(actor: str, reason: str) -> None:
+    claims = claims_of(Caller(Actor(actor), "x"), issuer="i", audience="a", validity=Validity(0, 1), jti="j")
+    purposes = [each["code"] for each in claims["extensions"]["ihe_iua"]["purpose_of_use"]]
+    assert purposes == [reason, "normal"]

@@ -15,8 +15,10 @@ from joserfc.jwk import ECKey, RSAKey
 
 from fhir_dmp.errors import Unavailable
 from fhir_dmp.oauth.jwks import Fetched
+from fhir_dmp.store.memory import MemoryStore
 from tests import samples
 from tests.oauth.people import ASSERTION_TYPE, Auth, backend, claims_of, ec_key, encoded, jwks, rsa_key
+from tests.world import make_world
 
 Json = dict[str, Any]
 
@@ -139,6 +141,13 @@ def test_the_audience_is_the_token_endpoint_or_the_issuer(auth: Auth) -> None:
         assert auth.by_client(aud=audience).status == 200
     refused(auth.by_client(aud=auth.endpoint + "/"))
     refused(auth.by_client(aud=auth.endpoint.upper()))
+
+
+def test_an_operator_may_insist_on_the_token_endpoint_as_audience() -> None:
+    strict = Auth(make_world(MemoryStore(), None, DMP_SECURITY_ASSERTION_AUD_ISSUER="false"))
+    strict.register(backend())
+    refused(strict.by_client(aud=strict.world.services.issuer))
+    assert strict.by_client(aud=strict.endpoint).status == 200
 
 
 @pytest.mark.statement("security K-8")

@@ -7,9 +7,8 @@ import importlib
 
 import pytest
 
-MODULES = ["fhir.dates", "patients.retention", "terminology.aliases"] + [
-    f"search.{name}"
-    for name in ("fold", "grammar", "keys", "lower_references", "numbers", "parameters", "reading", "values")
+MODULES = ["fhir.dates", "fhir.fold", "patients.retention", "terminology.aliases"] + [
+    f"search.{name}" for name in ("grammar", "keys", "lower_references", "numbers", "parameters", "reading", "values")
 ]
 
 

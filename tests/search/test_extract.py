@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fhir_dmp.fhir.dates import NEVER, instant
 from fhir_dmp.fhir.path import compile_path
 from fhir_dmp.fhir.resource import Json, parse
-from fhir_dmp.search.reading import opened, reader_of
+from fhir_dmp.search.reading import first_elements, opened, reader_of
 from fhir_dmp.search.values import number_range, quantity_spans
 from tests.search.shelf import REGISTRY, Shelf, terms
 
@@ -132,7 +132,7 @@ def test_a_range_and_a_ratio_of_numbers_are_intervals() -> None:
 KEYS = """reference identifier system value coding code text start id url type attachment resourceType extension low
 period event display name"""
 NAMES = """subject type author date content context relatesTo contained identifier masterIdentifier extension meta text
-id description securityLabel"""
+id description securityLabel code component valueQuantity"""
 JUNK = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
     lambda inner: st.one_of(
@@ -145,6 +145,15 @@ JUNK = st.recursive(
 @given(st.dictionaries(st.sampled_from(NAMES.split()), JUNK, max_size=6))
 def test_no_shape_of_content_makes_extraction_crash(content: dict[str, Any]) -> None:
     terms({**content, "resourceType": "DocumentReference"})
+
+
+@given(st.sampled_from(("DocumentReference", "Observation")), st.dictionaries(st.sampled_from(NAMES.split()), JUNK))
+def test_a_parameter_finds_nothing_where_its_first_elements_are_absent(type_: str, content: dict[str, Any]) -> None:
+    resource = {**content, "resourceType": type_}
+    for parameter in REGISTRY.of(type_):
+        firsts = first_elements(parameter.expression) if parameter.expression else None
+        if firsts is not None and not firsts & resource.keys():
+            assert not reader_of(parameter.expression)(opened(resource)), parameter.code
 
 
 def examples() -> Iterator[Json]:
@@ -167,6 +176,11 @@ def test_readers_find_what_plain_fhirpath_finds_in_every_example() -> None:
                 expected = compile_path(parameter.expression).values(resource)
                 # FHIRPath keeps one of two equal values (1.0 and 1.00), the readers both.
                 assert _distinct(found) == _distinct(expected), (resource["resourceType"], parameter.code)
+                firsts = first_elements(parameter.expression)
+                assert not found or firsts is None or firsts & resource.keys(), (
+                    resource["resourceType"],
+                    parameter.code,
+                )
 
 
 def _distinct(values: list[Any]) -> set[str]:

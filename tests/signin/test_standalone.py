@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fhir_dmp.identity.caller import Actor
@@ -321,3 +323,12 @@ def test_a_mode_that_the_person_may_not_claim_is_an_invalid_scope(scene: Scene) 
     assert browser.open(both).answer["error"] == "invalid_scope"
     app = scene.request(scope="patient/*.rs __access_mode.bris_de_glace")
     assert scene.browser().open(app).answer["error"] in ("invalid_scope", "unauthorized_client")
+
+
+def test_a_token_names_the_classes_that_its_application_reads_and_writes(scene: Scene) -> None:
+    assert APP.referencing is not None
+    scene.change_client(APP, referencing=replace(APP.referencing, read_classes=("10", "90"), write_classes=("90",)))
+    browser = scene.browser()
+    page = scene.sign_in(browser, browser.open(scene.request()))
+    given = scene.redeem(browser.submit(page, decision="allow")).caller
+    assert (given.app, given.app_classes, given.app_write_classes) == ("app", ("10", "90"), ("90",))

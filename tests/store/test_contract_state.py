@@ -154,6 +154,14 @@ def test_records_are_listed_by_a_tag_that_they_carry_now(state: StateStore) -> N
     assert keys(state.listed("refresh", NOW, tag="sub:2")) == ["a"]
 
 
+def test_the_kinds_are_told(state: StateStore) -> None:
+    assert state.kinds() == ()
+    state.put(RECORD, NOW)
+    state.put(replace(RECORD, kind="account", expires_ms=None), NOW)
+    state.put(replace(RECORD, key="other"), NOW)
+    assert state.kinds() == ("account", "code")
+
+
 def test_what_was_written_since_is_listed(state: StateStore) -> None:
     state.put(StateRecord("denied", "a", "{}"), NOW)
     state.put(StateRecord("denied", "b", "{}"), NOW + 10)

@@ -62,8 +62,11 @@ _RULED = {
 }
 #: Values that a constraint in FHIRPath wants of an identifier, by the code of its type.
 _IDENTIFIERS = {"entryUUID": UUID, "uniqueId": OID}
-#: The same, by the end of the element's id.
-_WANTED: dict[str, Any] = {f"identifier:{kind}.value": value for kind, value in _IDENTIFIERS.items()}
+#: Values that a constraint or a value set of R4 wants, by the end of the element's id.
+_WANTED: dict[str, Any] = {f"identifier:{kind}.value": value for kind, value in _IDENTIFIERS.items()} | {
+    "attachment.contentType": "text/plain",
+    "attachment.language": "fr-FR",
+}
 
 
 @dataclass(frozen=True, slots=True)

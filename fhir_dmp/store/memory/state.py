@@ -63,6 +63,11 @@ class MemoryState:
             ]
         return tuple(sorted(found, key=lambda record: record.key)[:count])
 
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of records."""
+        with self._lock:
+            return tuple(sorted({kind for kind, _ in self._records}))
+
     def sweep(self, now_ms: int) -> int:
         """Remove expired records."""
         with self._lock:

@@ -1,8 +1,8 @@
 """Contents, sealed while they stream in: each under a key of its own, in chunks that can be read one by one.
 
-The key of a content is kept in the sealed body of the Binary that names it, hence under the key of its patient; the
-store below knows the ciphertext alone, by its own sha-256. Chunks are AES-256-GCM with their number as nonce (no key
-seals two contents) and the size of the whole as associated data in the last place that counts: the sealed body.
+The key and the size of a content are kept in the sealed body of the Binary that names it, hence under the key of its
+patient; the store below knows the ciphertext alone, by its own sha-256. Chunks are AES-256-GCM with their number as
+nonce (no key seals two contents), so that none can be exchanged; the size tells whether one is missing.
 A content that fits into memory is compressed first, as a whole; a bigger one is not, so that ranges stay cheap.
 """
 

@@ -22,6 +22,10 @@ from fhir_dmp.ports import StateRecord, StateStore
 from fhir_dmp.store.sealed.envelope import KEY_BYTES, NONCE_BYTES
 
 KIND = "data-key"
+#: The kind of the mark of an encrypted store.
+MARK_KIND = "encryption"
+#: Kinds of records that are no state of the authorization server, and are not sealed themselves.
+OWN_KINDS = (KIND, MARK_KIND)
 SETTING = "store.encryption_keys"
 #: So many keys are remembered unwrapped; beyond, all are forgotten and read again.
 _REMEMBERED = 1 << 14

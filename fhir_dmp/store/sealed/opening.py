@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from fhir_dmp.errors import ConfigurationError, Problem, StateConflict, StoreUnavailable
 from fhir_dmp.ports import AuditQuery, ResourceStore, StateRecord
-from fhir_dmp.store.sealed.keys import PURPOSES, SETTING, DataKeys, Masters
+from fhir_dmp.store.sealed.keys import MARK_KIND, OWN_KINDS, PURPOSES, SETTING, DataKeys, Masters
 from fhir_dmp.store.sealed.store import SealedStore
 
 #: The mark of a sealed store, in its own state.
-_KIND, _KEY = "encryption", "store"
+_KIND, _KEY = MARK_KIND, "store"
 
 
 def seal(inner: ResourceStore, masters: Callable[[], Masters], elsewhere: ResourceStore | None = None) -> SealedStore:
@@ -57,10 +57,9 @@ def refuse_sealed(inner: ResourceStore) -> None:
 
 def _begin(inner: ResourceStore, keys: DataKeys, *, apart: bool) -> None:
     """Seal an empty store. Several processes may begin at once: the keys of the first count."""
-    if inner.sequence() > 0 or inner.audit(AuditQuery(count=1)).records:
-        todo = (
-            "it is encrypted from its beginning or never: name a new store, and move the records by export and import"
-        )
+    state = set(inner.state.kinds()) - set(OWN_KINDS)
+    if inner.sequence() > 0 or inner.audit(AuditQuery(count=1)).records or state:
+        todo = "a store is encrypted from its beginning: copy this one into a new one (fhir-dmp copy)"
         raise ConfigurationError(Problem(SETTING, "this store holds data in clear", todo))
     for name in PURPOSES:
         keys.make(name)

@@ -13,7 +13,7 @@ import orjson
 from fhir_dmp.ports import StateRecord, StateStore
 from fhir_dmp.store.sealed.blinding import Blinding
 from fhir_dmp.store.sealed.envelope import sealed, unsealed
-from fhir_dmp.store.sealed.keys import DataKeys, Purpose
+from fhir_dmp.store.sealed.keys import OWN_KINDS, DataKeys, Purpose
 
 _FIELD = "state"
 
@@ -77,6 +77,10 @@ class SealedState:
             count=count,
         )
         return tuple(map(self._open, found))
+
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of records, without what encryption keeps for itself."""
+        return tuple(kind for kind in self._inner.kinds() if kind not in OWN_KINDS)
 
     def sweep(self, now_ms: int) -> int:
         """Remove expired records."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fhir_dmp.audit.record import AuditRecord
-from fhir_dmp.errors import DuplicateKey
+from fhir_dmp.errors import DuplicateKey, NotFound
 from fhir_dmp.ports import (
     AuditPage,
     AuditQuery,
@@ -235,6 +235,8 @@ class SealedStore:
             handle = None
             if write.blob is not None:
                 handle = staged.get(write.blob) or self._blobs.handle(write.blob)
+                if handle is None:
+                    raise NotFound("The content is not stored.")
             owner = known.get(Key(write.type, write.id)) or self._former_owner(write)
             sealed.append(self._sealing.seal(write, owner, handle))
         return tuple(sealed)

@@ -131,6 +131,7 @@ _ESCAPES = {code: 0xE000 + code for code in range(128) if not (chr(code).islower
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz012345"
 
 
+@lru_cache(maxsize=1 << 12)
 def column_of(key: int) -> str:
     """Return the six letters that start every indexed word of a (type, param) with this key."""
     return "".join(_ALPHABET[(key >> shift) & 31] for shift in range(0, 30, 5))

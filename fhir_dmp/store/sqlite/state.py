@@ -85,6 +85,11 @@ class SqliteState:
         with self._readers.borrow() as con:
             return tuple(_record(row) for row in con.execute(sql, values))
 
+    def kinds(self) -> tuple[str, ...]:
+        """Return the kinds of records."""
+        with self._readers.borrow() as con:
+            return tuple(kind for (kind,) in con.execute("SELECT DISTINCT kind FROM state ORDER BY kind"))
+
     def sweep(self, now_ms: int) -> int:
         """Remove expired records, some at a time: others write in between."""
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_dmp.errors import ConfigurationError, Gone, StoreUnavailable, Unprocessable
-from fhir_dmp.ports import AuditQuery, Commit, HistoryQuery, Key
+from fhir_dmp.errors import ConfigurationError, Gone, NotFound, StoreUnavailable, Unprocessable
+from fhir_dmp.ports import AuditQuery, Commit, HistoryQuery, Key, StateRecord
 from fhir_dmp.search.query import Contains, Everything, Not, Prefix, Search, SortKey, Term, Words
 from fhir_dmp.store.memory import MemoryStore
 from fhir_dmp.store.sealed import DataKeys, Masters, SealedStore, refuse_sealed, seal
@@ -182,6 +182,9 @@ def test_a_store_in_clear_is_not_encrypted_on_the_way() -> None:
         inner = MemoryStore()
         inner.commit(commit)
         assert "holds data in clear" in refused(inner, ONE)
+    inner = MemoryStore()
+    inner.state.put(StateRecord("client", "lps", "{}"), 1)
+    assert "holds data in clear" in refused(inner, ONE)
 
 
 def test_lost_data_keys_are_told_and_never_made_again() -> None:
@@ -244,7 +247,7 @@ def test_a_content_that_was_cut_reordered_or_changed_is_refused() -> None:
     contents = kept.memory.blobs._contents
     good, step = contents[address], CHUNK + TAG_BYTES
     swapped = good[step : 2 * step] + good[:step] + good[2 * step :]
-    for bad in (good[:-1], good[:-step], good[: 2 * step], swapped, good[:5] + b"x" + good[6:]):
+    for bad in (good[:-1], good[:-step], good[: 2 * step], swapped, good[:5] + bytes((good[5] ^ 1,)) + good[6:]):
         contents[address] = bad
         with pytest.raises(StoreUnavailable):
             list(blobs.read(blob.sha256, 0, None))
@@ -284,6 +287,13 @@ def test_the_same_content_of_two_patients_lies_there_twice_under_two_keys() -> N
     assert first.address != second.address
     store.keys.destroy("Patient/p")
     assert b"".join(store.blobs.read(kept[1].blob)) == b"le meme contenu"  # type: ignore[union-attr,arg-type]
+
+
+def test_a_content_that_was_never_staged_cannot_be_named() -> None:
+    store = opened(MemoryStore())
+    with pytest.raises(NotFound):
+        put(store, replace(doc("b", type_="Binary"), blob="0" * 64))
+    assert store.read(Key("Binary", "b")) is None
 
 
 # --- searches ---------------------------------------------------------------------------------------------------------
