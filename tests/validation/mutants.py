@@ -55,6 +55,11 @@ _COMPLEX: dict[str, Json] = {
     "Quantity": {"value": 1},
     "Reference": {"display": "x"},
 }
+#: A code of each value set whose codes are made by rules.
+_RULED = {
+    "http://hl7.org/fhir/ValueSet/mimetypes": ("urn:ietf:bcp:13", "text/plain"),
+    "http://hl7.org/fhir/ValueSet/ucum-units": ("http://unitsofmeasure.org", "mg"),
+}
 #: Values that a constraint in FHIRPath wants of an identifier, by the code of its type.
 _IDENTIFIERS = {"entryUUID": UUID, "uniqueId": OID}
 #: Values that a constraint or a value set of R4 wants, by the end of the element's id.
@@ -198,6 +203,8 @@ class Maker:
 
     def _codes(self, url: str) -> Iterator[tuple[str, str]]:
         bare = url.partition("|")[0]
+        if bare in _RULED:
+            yield _RULED[bare]
         for system, codes in (self._base.codes(bare) or {}).items():
             yield from ((system, code) for code in codes)
         for each in LOADED:
