@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from fhir_dmp import definitions
 from fhir_dmp.errors import Issue
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.resource import Json, parse_stored
@@ -18,7 +20,7 @@ from fhir_dmp.fhir.subset import SUBSETTED
 from fhir_dmp.fhir.xml_reader import from_xml
 from fhir_dmp.interactions.services import Services
 from fhir_dmp.interactions.write import as_stored, is_lenient
-from fhir_dmp.validation.conformance import judge
+from fhir_dmp.validation.conformance import Profiles, judge
 
 
 def check(asked: str, headers: Mapping[str, str], body: bytes, services: Services) -> None:
@@ -39,9 +41,17 @@ def body_of(headers: Mapping[str, str], body: bytes, services: Services) -> Json
     return from_xml(body, services.structures) if kind.endswith("xml") else parse_stored(body)
 
 
+@lru_cache(maxsize=4)
+def _released(canonical: str) -> Profiles:
+    """Return the profiles of the release, compiled once for all servers of the tests."""
+    return definitions.profiles(definitions.conformance(canonical))
+
+
 def faults(resource: Json, services: Services) -> tuple[Issue, ...]:
     """Return the errors of a resource that the server answered."""
-    found = judge(_declaring(resource), services.profiles(), (), as_stored)
+    added = services.settings.validation.packages
+    profiles = services.profiles() if added else _released(services.canonical)
+    found = judge(_declaring(resource), profiles, (), as_stored)
     return tuple(
         each
         for each in found

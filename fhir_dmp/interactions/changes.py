@@ -291,19 +291,19 @@ def delete(
         return Change("delete", 204, unchanged=current, key=key)
     before = parse_stored(current.body)
     allowed = permit.to_write(call, "delete", key.type, before, None, services, current=current)
-    _unreferenced(key, leaving, services)
+    _unreferenced(call, key, leaving, services)
     return Change("delete", 204, deletion=current, previous=current, patient=allowed.patient, key=key)
 
 
-def _unreferenced(key: Key, leaving: frozenset[str], services: Services) -> None:
+def _unreferenced(call: Call, key: Key, leaving: frozenset[str], services: Services) -> None:
     """Refuse to delete what other current resources point at.
 
     Raises:
-        Conflict: naming up to ten of them.
+        Conflict: naming up to ten of them, those that the caller may see.
     """
     users = [name for name in criteria.referring(key, services, limit=10 + len(leaving)) if name not in leaving][:10]
     if users:
-        raise Conflict(f"Other resources refer to it: {', '.join(users)}. Delete or change them first.")
+        raise Conflict(f"{criteria.said_of(users, call, services)} Delete or change them first.")
 
 
 def conditional(call: Call, type_: str, query: str, services: Services) -> Version | None:

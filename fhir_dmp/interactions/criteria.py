@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from fhir_dmp.errors import BadRequest
@@ -77,6 +78,14 @@ def referring(key: Key, services: Services, *, limit: int) -> list[str]:
         if len(found) >= limit:
             break
     return found[:limit]
+
+
+def said_of(users: Sequence[str], call: Call, services: Services) -> str:
+    """Return a sentence on resources that refer to another one; only those that the caller may see are named."""
+    keys = [Key(*name.split("/", 1)) for name in users]
+    versions = services.store.read_many(keys)
+    shown = [str(key) for key in keys if key in versions and authorise.is_known(call, versions[key], services)]
+    return f"Other resources refer to it{': ' if shown else ''}{', '.join(shown)}."
 
 
 def _codes_towards(source: str, target: str, services: Services) -> list[str]:

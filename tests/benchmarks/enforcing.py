@@ -101,9 +101,9 @@ def _table(runs: dict[tuple[str, bool], list[Figures]], documents: int, command:
         "errors",
     )
     note = (
-        "open: `--access open`, no token and no decision; enforced: an authorised doctor's token, the filter, a"
-        " decision on each document. Both commit their audit before they answer, and get the same requests in turns."
-        " by CPU: the same ratio by processor time of the server."
+        "open: `--access open`, no token and no decision; enforced: a doctor's token, the filter, a decision on each"
+        " document. Both commit their audit before they answer, and get the same requests in turns. by CPU: the same"
+        " ratio by processor time of the server."
     )
     title = "Access decision: with it and without, audit durable in both"
     return report.Table(title, command, columns, tuple(rows), note)

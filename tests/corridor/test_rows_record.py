@@ -193,7 +193,7 @@ def test_c1_the_patient_reads_the_own_record_and_no_other(stage: Stage) -> None:
         assert (answer.status, answer.body, answer.headers) == (404, unknown.body, unknown.headers)
 
 
-def minor(stage: Stage, birth: str = "2014-04-17") -> Stage:
+def minor(stage: Stage, birth: str = "2009-04-17") -> Stage:
     stage.world.open(samples.BASILE, birthDate=birth)
     return Stage(stage.world, samples.BASILE)
 

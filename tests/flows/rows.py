@@ -23,7 +23,7 @@ from tests.samples import Json
 from tests.world import Response
 
 UNKNOWN = "01900000-0000-7000-8000-000000000000"
-MINOR = {"birthDate": "2014-04-17"}
+MINOR = {"birthDate": "2009-04-17"}
 LETTER: dict[str, Any] = {"class_": "42", "type_": (samples.LOINC, "57833-6")}
 RESIDENCE: dict[str, Any] = {"class_": "10", "type_": (samples.LOINC, "83901-9")}
 

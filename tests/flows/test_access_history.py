@@ -132,7 +132,7 @@ def test_refusals_are_told_as_such(world: World) -> None:
 
 def test_representatives_learn_nothing_of_what_a_minor_keeps_secret(world: World) -> None:
     ins = next_ins()
-    minor = Dossier.open(world, ins, birthDate="2012-03-04")
+    minor = Dossier.open(world, ins, birthDate="2009-03-04")
     world.authorise(ins)
     parent = {
         "resourceType": "RelatedPerson",

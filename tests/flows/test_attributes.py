@@ -211,7 +211,7 @@ def test_the_representatives_label_is_for_minors(world: World, dossier: Dossier)
     id_ = dossier.submit()
     with nothing_stored(world):
         assert_refused(patched(dossier, id_, replace(0, "INVISIBLE_REPRESENTANTS_LEGAUX")), 422)
-    minor = Dossier.open(world, next_ins(), birthDate="2014-02-03")
+    minor = Dossier.open(world, next_ins(), birthDate="2009-02-03")
     answer = patched(minor, minor.submit(), replace(0, "INVISIBLE_REPRESENTANTS_LEGAUX"))
     assert (answer.status, codes(answer.json)) == (200, ["INVISIBLE_REPRESENTANTS_LEGAUX", "N"]), answer.body
 

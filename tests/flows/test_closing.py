@@ -153,7 +153,7 @@ def test_who_may_not_close(world: World, dossier: Dossier) -> None:
 
 
 def test_the_holder_and_the_representative_of_a_minor_close(world: World) -> None:
-    minor = Dossier.open(world, next_ins(), birthDate="2015-05-04")
+    minor = Dossier.open(world, next_ins(), birthDate="2009-05-04")
     shown = done(call(world.patient(minor.ins, Actor.REPRESENTATIVE), minor, "dmp-fermer", motif=motive()))
     assert shown["patient"]["active"] is False
 

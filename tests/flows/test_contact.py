@@ -34,7 +34,7 @@ def test_what_the_search_shows_the_patient_can_be_sent_back(world: World, dossie
 
 
 def test_an_authorised_professional_and_a_representative_update_contact_data(world: World) -> None:
-    minor = Dossier.open(world, next_ins(), birthDate="2015-05-04")
+    minor = Dossier.open(world, next_ins(), birthDate="2009-05-04")
     patch = [{"op": "add", "path": "/telecom", "value": PHONE}]
     with nothing_stored(world):
         assert_refused(stranger(world).patch(f"/Patient/{minor.id}", patch), 403, "non-autorise")

@@ -202,7 +202,7 @@ def test_a_closed_dossier_tells_nothing_but_its_closing(reachable: Dossier, mail
 
 @pytest.mark.statement("security N-5")
 def test_what_a_minor_keeps_secret_is_not_told_to_the_representatives(world: World, mailbox: Mailbox) -> None:
-    minor = reachable_in(world, birthDate="2012-03-04", telecom=[{"system": "email", "value": "enfant@example.org"}])
+    minor = reachable_in(world, birthDate="2009-03-04", telecom=[{"system": "email", "value": "enfant@example.org"}])
     parent = {
         "resourceType": "RelatedPerson",
         "patient": {"reference": f"Patient/{minor.id}"},

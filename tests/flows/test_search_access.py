@@ -301,7 +301,7 @@ def test_documents_hidden_from_the_patient_are_absent_for_the_patient(world: Wor
 
 @pytest.mark.statement("dmp-fhir 9.7/124")
 def test_documents_hidden_from_representatives_are_there_for_the_patient(world: World) -> None:
-    minor = Dossier.open(world, next_ins(), birthDate="2013-05-04")
+    minor = Dossier.open(world, next_ins(), birthDate="2009-05-04")
     hidden = minor.submit(labels=((samples.VISIBILITY, "INVISIBLE_REPRESENTANTS_LEGAUX"), N))
     shown = minor.submit()
     representative = world.patient(minor.ins, Actor.REPRESENTATIVE)

@@ -388,3 +388,24 @@ def test_the_body_of_a_refusal_holds_nothing_of_the_record(dossier: Dossier) -> 
     assert answer.status == 403
     assert b"secret" not in answer.body
     assert dossier.ins.encode() not in json.dumps(answer.json).encode()
+
+
+@pytest.mark.statement("security TH1", "security TH10", "security H-1", "security H-10")
+def test_asking_whether_something_may_be_deleted_tells_nothing_of_what_is_hidden(world: World, shared: Dossier) -> None:
+    def asked(client: Client, place: str) -> tuple[int, bytes]:
+        mode = {"resourceType": "Parameters", "parameter": [{"name": "mode", "valueCode": "delete"}]}
+        answer = client.post(f"/{place}/$validate", mode)
+        return answer.status, answer.body.replace(place.encode(), b"")
+
+    masked, other = shared.submit(next_oid(), content=b"Un document masque."), Dossier.open(world, next_ins())
+    shared.label(masked, "MASQUE_PS")
+    shared.authorise(samples.OTHER_DOCTOR)
+    doctor = world.doctor(samples.OTHER_DOCTOR, samples.CLINIC)
+    unknown = "DocumentReference/0190a0a0-0000-7000-8000-000000000000"
+    told = world.admin.post(f"/DocumentReference/{masked}/$validate?mode=delete", {"resourceType": "Parameters"})
+    assert b"List/" in told.body  # the submission set refers to it, as somebody who may know is told
+    for client in (doctor, other.holder):
+        assert asked(client, f"DocumentReference/{masked}") == asked(client, unknown)
+    status, body = asked(shared.holder, f"Patient/{shared.id}")
+    assert (status, b"conflict" in body) == (200, True)
+    assert masked.encode() not in asked(doctor, f"Patient/{shared.id}")[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,21 @@ def rules(issues: list[Issue]) -> set[str]:
 def test_the_official_examples_have_no_errors_but_the_two_that_are_explained() -> None:
     found = {path.stem: errors(parse(path.read_bytes())) for path in R4_EXAMPLES}
     assert {name for name, issues in found.items() if issues} == set(R4_DEFECTS)
+
+
+#: A folder with HL7's definitions of R4 (`profiles-resources.json`...), where there is one.
+HL7 = os.environ.get("DMP_R4_DEFINITIONS", "")
+
+
+@pytest.mark.skipif(not HL7, reason="DMP_R4_DEFINITIONS names no folder with HL7's definitions of R4")
+@pytest.mark.timeout(600)
+def test_of_the_definitions_of_hl7_at_most_one_in_two_hundred_has_an_error() -> None:
+    names = ("profiles-*.json", "extension-definitions.json", "search-parameters.json", "valuesets.json")
+    bundles = [parse(path.read_bytes()) for name in names for path in sorted(Path(HL7).glob(name))]
+    resources = [entry["resource"] for each in bundles for entry in each.get("entry", ())]
+    assert len(resources) > 1000
+    wrong = {each.get("url", each["resourceType"]): rules(errors(each)) for each in resources if errors(each)}
+    assert len(wrong) <= len(resources) / 200, wrong
 
 
 @pytest.mark.skipif(not PDSM_EXAMPLES, reason="shared/data/pdsm4dmp-examples is not beside the repository")

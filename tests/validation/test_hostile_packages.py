@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhir_dmp import definitions, packages
 from fhir_dmp.errors import BadRequest
 from fhir_dmp.fhir.resource import Json
-from fhir_dmp.validation.conformance import judge
+from fhir_dmp.terminology.loaded import Loaded
+from fhir_dmp.validation.conformance import Profiles, judge
 from tests import samples
 
 MINE = "https://example.org/StructureDefinition/mine"
@@ -129,6 +130,7 @@ def test_what_is_no_json_is_refused(tmp_path: Path, body: bytes) -> None:
         packages.read_package(path)
 
 
+BASE = definitions.base()
 USE = {"discriminator": [{"type": "value", "path": "use"}], "rules": "open"}
 CODE = [{"code": "code"}]
 _sound: list[Json] = [
@@ -196,10 +198,10 @@ def _deformed(draw: st.DrawFn) -> list[Json]:
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_deformed())
 def test_no_definition_of_any_shape_makes_the_judgement_fail(resources: list[Json]) -> None:
-    profiles = definitions.profiles([each for each in resources if isinstance(each, dict) and "resourceType" in each])
+    profiles = Profiles(BASE, resources, Loaded(resources, definitions.terminology()))
     body = {
         **samples.patient(),
         "meta": {"profile": [MINE]},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from fhir_dmp.access.refusal import absent
-from fhir_dmp.errors import BadRequest, Forbidden, Issue
+from fhir_dmp.errors import BadRequest, Forbidden, Issue, NotFound
 from fhir_dmp.fhir.elements import objects_of
 from fhir_dmp.fhir.outcome import operation_outcome
 from fhir_dmp.fhir.resource import Json, dump, parse_stored
@@ -100,6 +100,15 @@ def _of_mode(call: Call, mode: str | None, profile: str | None, services: Servic
     if mode in ("create", "update", "delete") and mode not in offered(type_):
         yield Issue("not-supported", f"{mode} is not offered on {type_}.")
     if mode == "delete" and len(call.path) == 3:
-        users = criteria.referring(key_of(call.path), services, limit=10)
-        if users:
-            yield Issue("conflict", f"Other resources refer to it: {', '.join(users)}.")
+        yield from _in_use(call, services)
+
+
+def _in_use(call: Call, services: Services) -> Iterator[Issue]:
+    """Say whether others refer to the resource: of what the caller must not know, as little as of an unknown id."""
+    try:
+        _stored(call, services)
+    except NotFound:
+        return
+    users = criteria.referring(key_of(call.path), services, limit=10)
+    if users:
+        yield Issue("conflict", criteria.said_of(users, call, services))

@@ -94,8 +94,14 @@ class MongoState:
 
     def kinds(self) -> tuple[str, ...]:
         """Return the kinds of records."""
+        found: list[str] = []
         with answering():
-            return tuple(sorted(self._rows.distinct("k")))
+            # By leaps along the index: FerretDB 1 takes no time limit on `distinct`.
+            while row := self._rows.find_one(
+                {"k": {"$gt": found[-1] if found else ""}}, {"k": 1}, sort=[("k", ASCENDING)]
+            ):
+                found.append(row["k"])
+        return tuple(found)
 
     def sweep(self, now_ms: int) -> int:
         """Remove expired records."""

@@ -189,8 +189,12 @@ def conjuncts(node: Node) -> list[Node]:
     return [] if isinstance(node, Everything) else [node]
 
 
-def _needed(parts: list[Node]) -> list[Node]:
-    """Leave out what another part says already: a patient by one name or another, beside the patient by the one."""
+def needed(node: Node) -> list[Node]:
+    """Return the conjuncts, without those that another one says already.
+
+    A patient by one name or another, for example, beside the patient by the one.
+    """
+    parts = conjuncts(node)
     terms = {part.key for part in parts if isinstance(part, Term)}
     if not terms:
         return parts
@@ -207,7 +211,7 @@ class Chooser:
 
     def choose(self, con: sqlite3.Connection, node: Node, scope: Scope, *, ordered: bool = True) -> Choice:
         """Count the rows of each condition, up to a bound, and choose. ordered: a page in some order is wanted."""
-        parts = _needed(conjuncts(node))
+        parts = needed(node)
         if any(isinstance(part, Nothing) for part in parts):
             return Choice(None, (), nothing=True)
         drivers = self._drivers(con, parts, scope)

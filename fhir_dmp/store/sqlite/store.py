@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -307,11 +308,11 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Health data: a new file is its owner's alone, and SQLite gives its log the mode of the file.
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _close_to_others(handle)
-        finally:
-            os.close(handle)
+        # A file that is there is not opened: to close any handle of it gives up all locks that this process has on it.
+        # https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        _close_to_others(path)
         con = connect(path, mmap_bytes=0, cache_kib=2048, busy_ms=limits.busy_ms)
         try:
             migrate(con)
@@ -323,11 +324,11 @@ def open_sqlite(path: Path | str, limits: Limits | None = None) -> SqliteStore:
         raise ConfigurationError(Problem("store.url", what, _todo(error))) from error
 
 
-def _close_to_others(handle: int) -> None:
+def _close_to_others(path: Path) -> None:
     """Take the rights of other users away from a file that came with them, as a restored backup does."""
-    held = os.fstat(handle)
+    held = path.stat()
     if held.st_mode & 0o007 and held.st_uid == os.geteuid():
-        os.fchmod(handle, held.st_mode & 0o770)
+        path.chmod(held.st_mode & 0o770)
 
 
 #: What an operator does about an error of SQLite, by its primary code; else the file or its folder is wrong.

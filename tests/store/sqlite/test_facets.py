@@ -110,10 +110,11 @@ def test_an_older_file_gives_the_same_answers_and_reindexing_completes_it(path: 
 
 
 def _as_layout_3(path: Path) -> None:
-    """Take away what layout 4 added."""
+    """Take away what later layouts added."""
     con = sqlite3.connect(path)
     con.execute("ALTER TABLE tl DROP COLUMN a")
     con.execute("DROP TABLE facet")
+    con.execute("ALTER TABLE trm DROP COLUMN sealed")
     con.execute("PRAGMA user_version = 3")
     con.commit()
     con.close()

@@ -142,3 +142,27 @@ def test_a_new_store_is_its_owners_alone(tmp_path: Path) -> None:
     assert "dmp.sqlite3-wal" in found
     assert not any(found.values()), found
     assert (tmp_path / "var").stat().st_mode & 0o077 == 0
+
+
+#: Opens the file and closes it again.
+VISITOR = """
+import sys
+from pathlib import Path
+from fhir_dmp.store.sqlite import open_sqlite
+open_sqlite(Path(sys.argv[1])).close()
+"""
+
+
+def test_a_file_that_is_open_twice_in_a_process_keeps_its_log_when_another_process_leaves(path: Path) -> None:
+    stores = [open_sqlite(path), open_sqlite(path)]
+    log = path.with_name(path.name + "-wal")
+    try:
+        put(stores[0], doc("a"))
+        subprocess.run([sys.executable, "-c", VISITOR, str(path)], check=True, cwd=ROOT)
+        assert log.exists(), "the visitor took itself for the last one: the locks of this process were gone"
+        put(stores[0], doc("b"))
+        assert stores[1].read(Key(DOC, "b")) is not None
+        assert stores[1].verify() == []
+    finally:
+        for store in stores:
+            store.close()
