@@ -36,10 +36,12 @@ def command(deep: bool) -> None:
     Example: fhir-dmp check
     """
     from fhir_dmp import configuration
+    from fhir_dmp.bootstrap import refuse_development_switches
     from fhir_dmp.errors import ConfigurationError, DmpError
 
     try:
         settings = configuration.load()
+        refuse_development_switches(os.environ)
     except ConfigurationError as error:
         click.echo(f"configuration  failed: {error}")
         sys.exit(1)

@@ -35,7 +35,7 @@ CORENTIN = Person(
     "168017218137243", "VASSELIN", "Corentin", "male", "1968-01-21", ("72181", "Le Mans"), "objects to any dossier"
 )
 ANGE = Person("185032A12345601", "LUCCIARDI", "Ange", "male", "1985-03-09", ("2A123", "Figari"), "a care history")
-MINOR = Person("214037511204540", "BELLANGER", "Lise", "female", "2014-03-11", ("75112", "Paris 12e"), "a minor")
+MINOR = Person("210037511204542", "BELLANGER", "Lise", "female", "2010-03-11", ("75112", "Paris 12e"), "a minor")
 PATIENTS = (ANOUK, BASILE, CORENTIN, ANGE, MINOR)
 
 

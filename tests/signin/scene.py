@@ -24,7 +24,7 @@ PASSWORD = "une phrase de passe"
 VERIFIER = "v" * 64
 CALLBACK = "https://app.example/callback"
 LPS_CALLBACK = "https://lps.example/callback"
-CHILD = "214037511204540"
+CHILD = "210037511204542"
 VISIT = Visit("test", "127.0.0.1")
 APP = Client(
     "app",
