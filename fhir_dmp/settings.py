@@ -59,6 +59,7 @@ class Store:
     data_keys_url: str = _setting(
         "", "store that holds the data keys of an encrypted store (`sqlite:///FILE`...); empty: the record's own"
     )
+    # A shorter time would refuse ordinary reads.
     query_timeout_ms: int = _setting(
         20_000, "longest time of one query in ms, at least 100; a search above it is 422 `too-costly`", least=100
     )

@@ -43,10 +43,6 @@ STORES: Mapping[str, Callable[[StoreSettings], ResourceStore]] = {
 }
 
 
-#: A shorter time would refuse ordinary reads.
-LEAST_QUERY_MS = 100
-
-
 def open_store(settings: StoreSettings) -> ResourceStore:
     """Open the store that the URL names, behind its seal when it is encrypted.
 
@@ -54,10 +50,6 @@ def open_store(settings: StoreSettings) -> ResourceStore:
         ConfigurationError: an unknown scheme; keys that are not those of the store.
         StoreUnavailable: it cannot be reached.
     """
-    if settings.query_timeout_ms < LEAST_QUERY_MS:
-        raise ConfigurationError(
-            Problem("store.query_timeout_ms", f"must be at least {LEAST_QUERY_MS}", "20000 is the default")
-        )
     if settings.encryption_keys:
         return _sealed(settings)
     if settings.data_keys_url:

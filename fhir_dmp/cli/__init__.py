@@ -7,6 +7,7 @@ do.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from keyword import iskeyword
@@ -98,7 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), 1)
     except OSError as error:
         # A full disk, a file without rights, a closed output: what is named is what the operator must look at.
+        _drop_output()
         _fail(": ".join(part for part in (error.filename, error.strerror or str(error)) if part), 1)
+
+
+def _drop_output() -> None:
+    """Give up what cannot be written: at exit the interpreter would try again, and say so in its own words."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, status: int) -> None:

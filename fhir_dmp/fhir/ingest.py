@@ -30,8 +30,9 @@ THRESHOLD = 65_536
 _WINDOW = 262_144
 _KEY = b'"data"'
 # Text outside strings, and whole strings, up to the string "data" or one that is not complete.
-_SKIP = re.compile(rb'(?:[^"]++|"(?!data")[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
-_IN_STRING = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+# Groups are repeated inside (?>...), never by *+: Python 3.11.2, which Debian 12 has, reads on past the last whole one.
+_SKIP = re.compile(rb'(?>(?:[^"]++|"(?!data")(?>[^"\\]*+(?:\\.[^"\\]*+)*)")*)', re.DOTALL)
+_IN_STRING = re.compile(rb'[^"\\]*+(?>(?:\\.[^"\\]*+)*)', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*")
 # SampledData.data is a list of numbers, not base64: it always has spaces, and only these letters.
 _SAMPLES = re.compile(rb"[-+0-9.eEUL ]*")
