@@ -41,8 +41,9 @@ class Options:
 
     @property
     def command(self) -> str:
-        """The command as it was typed, for the page of figures."""
-        return " ".join(["scripts/bench", *(part for part in sys.argv[1:] if part != "--write")])
+        """The command as it was typed, for the page of figures; a folder or file of this machine by its last name."""
+        typed = (part for part in sys.argv[1:] if part != "--write")
+        return " ".join(["scripts/bench", *(Path(part).name if Path(part).is_absolute() else part for part in typed)])
 
     def show(self, table: report.Table) -> None:
         """Print a table, and keep it when asked."""

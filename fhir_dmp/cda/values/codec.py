@@ -12,6 +12,7 @@ from datetime import tzinfo
 from typing import Any, NamedTuple, Protocol
 
 from fhir_dmp.cda.knowledge import Knowledge, Part
+from fhir_dmp.cda.places import Place
 from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
@@ -64,4 +65,4 @@ def _never(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
     return []
 
 
-PLAIN = Part((), None, None, "", {})  # type: ignore[arg-type]  # the codecs used here look at options alone
+PLAIN = Part((), None, Place(()), "", {})

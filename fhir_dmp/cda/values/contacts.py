@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fhir_dmp.cda.elements import children, first, make, same, text_in, with_text
@@ -14,30 +14,21 @@ from fhir_dmp.cda.xml import Element
 from fhir_dmp.fhir.resource import Json
 
 
-def _address(elements: Sequence[Element], part: Part, reader: Reader) -> Read | None:
-    value = read_address(elements[0])
-    if value is None:
-        return Read(None, False)
-    again = address_element(value)
-    return Read(value, again is not None and same(again, elements[0]))
+def _codec(read: Callable[[Element], Json | None], write: Callable[[Json], Element | None]) -> Codec:
+    """Return the codec of a data type that one element holds; what is not written as it was read is kept apart."""
 
+    def reads(elements: Sequence[Element], part: Part, reader: Reader) -> Read | None:
+        value = read(elements[0])
+        if value is None:
+            return Read(None, False)
+        again = write(value)
+        return Read(value, again is not None and same(again, elements[0]))
 
-def _write_address(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
-    found = address_element(value)
-    return [found] if found is not None else []
+    def writes(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
+        found = write(value)
+        return [found] if found is not None else []
 
-
-def _telecom(elements: Sequence[Element], part: Part, reader: Reader) -> Read | None:
-    value = read_telecom(elements[0])
-    if value is None:
-        return Read(None, False)
-    again = telecom_element(value)
-    return Read(value, again is not None and same(again, elements[0]))
-
-
-def _write_telecom(value: Any, part: Part, name: str, writer: Writer) -> list[Element]:
-    found = telecom_element(value)
-    return [found] if found is not None else []
+    return Codec(reads, writes)
 
 
 ADDRESS_PARTS = f"{EXTENSIONS}/cda-address-parts"
@@ -223,6 +214,6 @@ def contact_elements(resource: Json | None) -> list[Element]:
 
 
 CODECS = {
-    "address": Codec(_address, _write_address),
-    "telecom": Codec(_telecom, _write_telecom),
+    "address": _codec(read_address, address_element),
+    "telecom": _codec(read_telecom, telecom_element),
 }
